@@ -1,0 +1,199 @@
+"""From a frozen config dataclass to command-line options and YAML recipes, and back.
+
+Contract: `load_config(cls, argv)` builds `cls` from, in rising priority, the field defaults, the recipe of
+`--config FILE` and the options `--field value`. Help texts come from the `Attributes:` section of the class docstring,
+so a field is documented in one place only. A key that does not exist, a value of the wrong type and a missing required
+field end in a `ConfigError` that names the key, the place it came from and the remedy.
+
+Invariant: importing this module costs nothing but the standard library and PyYAML.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import yaml
+
+Config = TypeVar("Config")
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class ConfigError(ValueError):
+    """A recipe or a command line that does not describe a valid configuration."""
+
+
+def load_config(cls: type[Config], argv: Sequence[str], prog: str | None = None) -> Config:
+    """Build a config from a command line.
+
+    Args:
+        cls: a frozen dataclass whose fields are of the types that `convert` knows.
+        argv: the arguments after the command's name.
+        prog: how the help text calls the command.
+
+    Raises:
+        ConfigError: unknown key, wrong type, missing required field, unreadable recipe.
+        SystemExit: after `--help`, as argparse does.
+    """
+    options = vars(_parser(cls, prog).parse_args(list(argv)))
+    recipe_file = options.pop("config")
+    recipe = read_recipe(recipe_file) if recipe_file else {}
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in recipe.items():
+        name = key.replace("-", "_") if isinstance(key, str) else str(key)
+        if name not in hints:
+            raise ConfigError(f"{recipe_file}: unknown key {key!r}{_suggestion(name, hints)}")
+        values[name] = convert(value, hints[name], f"{recipe_file}: {key}")
+    for name, value in options.items():
+        if value is None:
+            continue
+        converted = convert(value, hints[name], f"--{name.replace('_', '-')}")
+        # A mapping on the command line changes single entries of the recipe's mapping.
+        values[name] = {**(values.get(name) or {}), **converted} if _is_mapping(hints[name]) else converted
+    missing = [field.name for field in _fields(cls) if field.name not in values and _is_required(field)]
+    if missing:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
+        raise ConfigError(f"missing: {flags} (or the same keys in the recipe given by --config)")
+    return cls(**values)
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """Read a YAML recipe: one mapping from field names to values."""
+    try:
+        recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a YAML recipe: {error}") from error
+    if recipe is None:
+        return {}
+    if not isinstance(recipe, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping `key: value`, this file holds a {type(recipe).__name__}")
+    return recipe
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Give `value`, a YAML value or a command-line string, the type that `hint` names.
+
+    Numbers may come as strings: YAML reads `1e-4` as one.
+
+    Raises:
+        ConfigError: the value does not fit; `where` is named in the message.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):
+            return None
+        (inner,) = [argument for argument in arguments if argument is not type(None)]
+        return convert(value, inner, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        items = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+        return tuple(convert(item, arguments[0], where) for item in items)
+    if _is_mapping(hint):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: expected a mapping, got {value!r}")
+        return value
+    try:
+        if hint is bool:
+            return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}[
+                str(value).lower()
+            ]
+        if hint is int and not isinstance(value, bool) and float(value) == int(float(value)):
+            return int(float(value))
+        if hint is float and not isinstance(value, bool):
+            return float(value)
+        if hint in (str, Path) and not isinstance(value, (dict, list, bool)):
+            return hint(value)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        pass
+    raise ConfigError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+
+
+class _KeyValue(argparse.Action):
+    """Collects `--field key=value …` into a mapping; dots in the key open inner mappings."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        mapping = getattr(namespace, self.dest) or {}
+        for item in values:
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise ConfigError(f"{option_string}: write key=value, not {item!r}")
+            *outer, last = key.split(".")
+            inner = mapping
+            for part in outer:
+                inner = inner.setdefault(part, {})
+            inner[last] = yaml.safe_load(value)
+        setattr(namespace, self.dest, mapping)
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argparse parser that raises `ConfigError` instead of leaving the process, with the nearest option named."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        hint = _suggestion(unknown[1], self._option_string_actions) if unknown else ""
+        raise ConfigError(f"{message}{hint}")
+
+
+def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
+    description, attributes = _documentation(cls)
+    parser = _Parser(prog=prog, description=description, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE", help="YAML recipe; options on the command line win over it")
+    hints = typing.get_type_hints(cls)
+    for field in _fields(cls):
+        hint = hints[field.name]
+        options: dict[str, Any] = {"default": None, "help": attributes.get(field.name, "").replace("%", "%%")}
+        if _is_required(field):
+            options["help"] += " (required)"
+        elif field.default not in (dataclasses.MISSING, None, ()):
+            options["help"] += f" (default: {field.default})"
+        if _is_mapping(hint):
+            options |= {"action": _KeyValue, "nargs": "+", "metavar": "KEY=VALUE"}
+        elif get_origin(hint) is tuple:
+            options |= {"nargs": "+", "metavar": field.name.upper()}
+        elif hint is bool:
+            options |= {"nargs": "?", "const": "true", "metavar": "BOOL"}
+        else:
+            options["metavar"] = (
+                "|".join(map(str, get_args(hint))) if get_origin(hint) is Literal else field.name.upper()
+            )
+        parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, **options)
+    return parser
+
+
+def _fields(cls: type[Any]) -> tuple["dataclasses.Field[Any]", ...]:
+    return dataclasses.fields(cls)
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _is_mapping(hint: Any) -> bool:
+    return hint is dict or get_origin(hint) is dict
+
+
+def _documentation(cls: type[Any]) -> tuple[str, dict[str, str]]:
+    """Split a Google-style class docstring into its description and the help text of each attribute."""
+    head, _, attributes = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:")
+    entries = re.findall(r"^    (\w+)(?: \(.*?\))?: (.*(?:\n {6,}.*)*)", attributes, flags=re.MULTILINE)
+    return head.strip(), {name: " ".join(text.split()) for name, text in entries}
+
+
+def _suggestion(word: str, known: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else "; see --help for the known ones"
