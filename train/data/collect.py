@@ -1,0 +1,284 @@
+"""Where source files come from: folders, the standard library of the running Python, or a dataset.
+
+Contract: `collect_folders` and `stream_dataset` give `SourceFile`s in a fixed order, each with the unit that it belongs
+to; `read` gives a file's text or says why it is not taken. What is left out is counted by language and reason.
+
+Invariant: nothing outside the folders given is read (symbolic links are not followed), a dataset is streamed and never
+held or downloaded whole, and source text is never executed.
+"""
+
+import os
+import stat
+import sysconfig
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from open_codesage.tokenization.languages import language_of_path, resolve_language
+from open_codesage.tokenization.source import Unparsable, decode
+
+from .rules import SKIPPED_FOLDERS, Reason, reject_name, reject_text
+from .split import tree_units
+
+STANDARD_LIBRARY_TESTS = frozenset({"test", "tests", "idle_test"})
+_STANDARD_LIBRARY_LICENCE = "PSF-2.0"
+_UNKNOWN_LICENCE = "unknown"
+
+# Columns by their name in The Stack, then in other datasets of its kind.
+_PATH_COLUMNS = ("max_stars_repo_path", "path")
+_REPOSITORY_COLUMNS = ("max_stars_repo_name", "repo_name", "repo")
+_LICENCE_COLUMNS = ("max_stars_repo_licenses", "licenses", "license", "licence")
+_DATASET_FILES = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+_COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
+
+Counts = Counter[tuple[str, Reason]]
+"""How many files were left out, by language and reason. A folder that can not be read has no language: ""."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One source file, before it is read or judged.
+
+    Attributes:
+        content: its text, or the place where it is read from.
+        language: name of its language in the language table.
+        path: how it is called in the corpus: `folder/path/in/folder`, or `repository/path`.
+        licence: SPDX name, or "unknown".
+        unit: the module, package or repository it belongs to; see `split`.
+    """
+
+    content: str | Path
+    language: str
+    path: str
+    licence: str
+    unit: str
+
+
+class SkippedFile(ValueError):
+    """A file that is not taken into the corpus.
+
+    Attributes:
+        reason: one of `rules.REASONS`, for counting.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def read(file: SourceFile, max_bytes: int) -> str:
+    """The text of a file.
+
+    Raises:
+        SkippedFile: it can not be read or decoded, or the rules are against it.
+    """
+    if isinstance(file.content, Path):
+        try:
+            data = file.content.read_bytes()
+        except OSError as error:
+            raise SkippedFile("unreadable") from error
+    else:
+        try:
+            data = file.content.encode()
+        except UnicodeEncodeError as error:  # half a surrogate pair out of a JSON escape
+            raise SkippedFile("not_utf8") from error
+    if reason := reject_name(file.path.rpartition("/")[2], len(data), max_bytes):
+        raise SkippedFile(reason)
+    try:
+        text = decode(data)
+    except Unparsable as error:
+        raise SkippedFile("binary" if error.reason == "binary" else "not_utf8") from error
+    if reason := reject_text(text):
+        raise SkippedFile(reason)
+    return text
+
+
+def collect_folders(
+    folders: Sequence[str | Path], languages: Sequence[str], licence: str | None, max_bytes: int, skipped: Counts
+) -> tuple[list[SourceFile], int]:
+    """Find the source files below some folders, sorted by path, and their size in bytes together.
+
+    Args:
+        folders: folders of source code; if empty, the standard library of the running Python, without its tests.
+        languages: names of the languages to take.
+        licence: licence of all files, if known.
+        max_bytes: larger files are left out.
+        skipped: files left out here are counted in it.
+
+    Raises:
+        ValueError: a folder is missing, is a file, or can not be read.
+    """
+    standard = not folders
+    roots = [Path(sysconfig.get_path("stdlib"))] if standard else [Path(folder) for folder in folders]
+    without = SKIPPED_FOLDERS | STANDARD_LIBRARY_TESTS if standard else SKIPPED_FOLDERS
+    found: dict[str, tuple[Path, str]] = {}
+    sizes: dict[str, int] = {}
+    labels: set[str] = set()
+    for root in dict.fromkeys(root.resolve() for root in roots):
+        label = _label(root, labels)
+        for location in _walk(root, without, skipped):
+            language = language_of_path(location)
+            if language is None:
+                continue
+            try:
+                status = location.lstat()
+            except OSError:
+                skipped[language, "unreadable"] += 1
+                continue
+            reason = _reject_entry(location, language, languages, status, max_bytes)
+            if reason:
+                skipped[language, reason] += 1
+                continue
+            inside = location.relative_to(root).as_posix().encode(errors="surrogateescape").decode(errors="replace")
+            found[f"{label}/{inside}"] = location, language
+            sizes[f"{label}/{inside}"] = status.st_size
+    units = tree_units(sizes)
+    licence = licence or (_STANDARD_LIBRARY_LICENCE if standard else _UNKNOWN_LICENCE)
+    files = [SourceFile(found[path][0], found[path][1], path, licence, units[path]) for path in sorted(found)]
+    return files, sum(sizes.values())
+
+
+def _label(root: Path, taken: set[str]) -> str:
+    """The folder's own name, told apart from others of the same name by a number."""
+    if not root.is_dir():
+        raise ValueError(f"{root} is {'not a folder' if root.exists() else 'missing'}: --source takes existing folders")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise ValueError(f"{root} can not be read: check its permissions")
+    name = root.name or "root"
+    label, number = name, 2
+    while label in taken:
+        label, number = f"{name}-{number}", number + 1
+    taken.add(label)
+    return label
+
+
+def _walk(root: Path, without: frozenset[str], skipped: Counts) -> Iterator[Path]:
+    def unreadable(_error: OSError) -> None:
+        skipped["", "unreadable"] += 1
+
+    for folder, children, names in os.walk(root, onerror=unreadable):  # os.walk does not follow symbolic links
+        inside = [name for name in children if not name.startswith(".") and name.lower() not in without]
+        children[:] = [name for name in inside if not Path(folder, name, "pyvenv.cfg").exists()]
+        for name in names:
+            yield Path(folder, name)
+
+
+def _reject_entry(
+    location: Path, language: str, languages: Sequence[str], status: os.stat_result, max_bytes: int
+) -> Reason | None:
+    if language not in languages:
+        return "not_selected"
+    if stat.S_ISLNK(status.st_mode):
+        return "symbolic_link"
+    if not stat.S_ISREG(status.st_mode):
+        return "not_a_regular_file"
+    return reject_name(location.name, status.st_size, max_bytes)
+
+
+def stream_dataset(
+    dataset: str,
+    languages: Sequence[str],
+    skipped: Counts,
+    *,
+    config_name: str | None = None,
+    data_dir: str | None = None,
+    split: str = "train",
+    licence: str | None = None,
+) -> Iterator[SourceFile]:
+    """Stream source files out of a dataset in The Stack's schema: `content`, `lang`, optional path and licence.
+
+    The unit is the repository; without one, the first part of the path; without a path, the row.
+
+    Args:
+        dataset: Hub id, or a local Parquet or JSON-lines file (it may be compressed), or a folder of them.
+        languages: names of the languages to take.
+        skipped: rows left out here are counted in it.
+        config_name: configuration of a Hub dataset.
+        data_dir: folder of a Hub dataset, such as `data/python`.
+        split: split of a Hub dataset.
+        licence: licence of rows that do not tell theirs.
+
+    Raises:
+        ValueError: the dataset is missing, can not be read, or lacks a column.
+    """
+    rows = _open_dataset(dataset, config_name, data_dir, split)
+    number = 0
+    for number, row in enumerate(_rows(rows, dataset), start=1):
+        if number == 1 and (missing := [name for name in ("content", "lang") if name not in row]):
+            raise ValueError(
+                f"{dataset} has no column {' and no column '.join(missing)}, only {', '.join(sorted(row))}: needed "
+                "are the columns of The Stack, content (the text) and lang (the language)"
+            )
+        language = _table_language(row.get("lang"))
+        if language not in languages:
+            skipped[language, "not_selected"] += 1
+            continue
+        path = str(_first(row, _PATH_COLUMNS) or "")
+        repository = str(_first(row, _REPOSITORY_COLUMNS) or "")
+        content = row.get("content")
+        if not isinstance(content, str):
+            skipped[language, "not_utf8"] += 1
+            continue
+        licences = _first(row, _LICENCE_COLUMNS) or licence or _UNKNOWN_LICENCE
+        yield SourceFile(
+            content=content,
+            language=language,
+            path="/".join(part for part in (repository, path) if part) or f"row-{number}",
+            licence=licences if isinstance(licences, str) else ", ".join(map(str, licences)),
+            unit=repository or path.lstrip("/").partition("/")[0] or f"row-{number}",
+        )
+    if number == 0:
+        raise ValueError(f"{dataset} is empty: there is no row to extract from")
+
+
+def _open_dataset(dataset: str, config_name: str | None, data_dir: str | None, split: str) -> Any:
+    import datasets  # slow, and not needed for folders
+
+    local = Path(dataset)
+    options: dict[str, Any] = {"streaming": True, "split": split}
+    try:
+        if not local.exists():
+            if _format(local) or local.is_absolute() or dataset.startswith("."):
+                raise ValueError(f"{dataset} is missing")
+            return datasets.load_dataset(dataset, config_name, data_dir=data_dir, **options)
+        files = [local] if local.is_file() else sorted(path for path in local.rglob("*") if _format(path))
+        formats = {_format(path) for path in files}
+        if len(formats) != 1 or None in formats:
+            raise ValueError(f"{dataset} must be a .parquet or .jsonl file, or a folder of one of the two kinds")
+        options["split"] = "train"
+        return datasets.load_dataset(str(formats.pop()), data_files=[str(path) for path in files], **options)
+    except (OSError, datasets.exceptions.DatasetsError) as error:
+        raise ValueError(f"the dataset {dataset} can not be opened ({error}): give a Hub id or a local file") from error
+
+
+def _format(path: Path) -> str | None:
+    """Builder of the datasets library for a data file, None for other files."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    return _DATASET_FILES.get(suffixes[-1]) if suffixes else None
+
+
+def _rows(rows: Any, dataset: str) -> Iterator[dict[str, Any]]:
+    import datasets
+    import pyarrow as pa
+
+    try:
+        yield from rows
+    except (pa.ArrowException, datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+        root = error.__cause__ or error
+        raise ValueError(f"the dataset {dataset} can not be read: {root}".splitlines()[0]) from error
+
+
+def _first(row: dict[str, Any], columns: Sequence[str]) -> Any:
+    return next((row[name] for name in columns if row.get(name)), None)
+
+
+def _table_language(name: Any) -> str:
+    """The table's name of a dataset's language; other languages keep their name."""
+    try:
+        return resolve_language(str(name))
+    except ValueError:
+        return str(name)
