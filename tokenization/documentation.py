@@ -1,0 +1,187 @@
+"""Documentation as written to plain text, and plain text to its first sentence.
+
+A `Convention` says how one documentation convention is written: how its markers come off, how its inline markup reads,
+and where the description ends and tags or sections begin. A language's row names its convention.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import cleandoc
+
+import ftfy
+
+
+@dataclass(frozen=True)
+class Convention:
+    """One way to write documentation.
+
+    Attributes:
+        unwrap: Takes comment markers or quotes off the raw text.
+        inline: Patterns of inline markup with what stands in their place, applied in order.
+        end: Pattern of a line at which the description is over (tags, sections, examples).
+        entities: Whether HTML entities such as `&lt;` are part of the convention.
+    """
+
+    unwrap: Callable[[str], str]
+    inline: tuple[tuple[re.Pattern[str], str], ...]
+    end: re.Pattern[str]
+    entities: bool = False
+
+
+_ESCAPES = {"n": "\n", "t": "\t", "\n": "", "\\": "\\", "'": "'", '"': '"'}
+_STRING = re.compile(r"([A-Za-z]*)(\"\"\"|'''|\"|')((?:\\.|(?!\2).)*)\2", re.DOTALL)
+
+
+def _unwrap_docstring(raw: str) -> str:
+    """The value of string literals in a row; empty if one is not plain text (bytes, f-string)."""
+    parts = []
+    for prefix, _, body in _STRING.findall(raw):
+        kind = prefix.lower()
+        if "b" in kind or "f" in kind or "t" in kind:
+            return ""
+        unescaped = re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), body, flags=re.DOTALL)
+        parts.append(body if "r" in kind else unescaped)
+    return "".join(parts)
+
+
+def _unwrap_block_comment(raw: str) -> str:
+    """The lines of a block comment without its delimiters and the column of stars."""
+    inner = re.sub(r"\A/\*[*!]*|\*+/\s*\Z", "", raw.strip())
+    return re.sub(r"^[ \t]*\*+(?!/) ?", "", inner, flags=re.MULTILINE)
+
+
+_PROSE_MARKUP = (
+    (re.compile(r"<!--.*?-->", re.DOTALL), " "),
+    (re.compile(r"</?(?:p|br|pre|ul|ol|dl|table|blockquote|div|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE), "\n\n"),
+    (re.compile(r"<(?:li|dt|tr)\b[^<>]*>", re.IGNORECASE), "\n- "),
+    (
+        re.compile(
+            r"(?:(?<!\w)<|</)(?:a|abbr|b|big|center|cite|code|dd|del|dfn|dt|em|font|i|img|ins|kbd|li|q|s|samp|small|span|strike"
+            r"|strong|sub|sup|tbody|td|tfoot|th|thead|tr|tt|u|var)(?:\s[^<>]*)?/?>",
+            re.IGNORECASE,
+        ),
+        "",
+    ),
+    (re.compile(r"<?\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}]>?"), ""),
+)
+
+_BRACED = r"((?:[^{}]|\{[^{}]*\})*)"
+
+CONVENTIONS: dict[str, Convention] = {
+    "docstring": Convention(
+        unwrap=_unwrap_docstring,
+        inline=(
+            # :role:`title <target>`, :role:`~module.name`, :role:`name`
+            (re.compile(r":[A-Za-z][\w:+.-]*:`([^`<]+?)\s*<[^`<>]*>`"), r"\1"),
+            (re.compile(r":[A-Za-z][\w:+.-]*:`~(?:[^`]*\.)?([^`.]+)`"), r"\1"),
+            (re.compile(r":[A-Za-z][\w:+.-]*:`([^`]+)`"), r"\1"),
+            (re.compile(r"`([^`<\n]+?)\s*<[^`<>]*>`__?"), r"\1"),
+            # L{link}, C{code} and the like of epytext
+            (re.compile(r"\b[A-Z]\{([^{}]*)\}"), r"\1"),
+            (re.compile(r"``([^`]+)``"), r"\1"),
+            (re.compile(r"`([^`\n]+)`_{0,2}"), r"\1"),
+            (re.compile(r"(?<![\w*])(\*\*?)([^\s*](?:[^*\n]*[^\s*])?)\1(?![\w*])"), r"\2"),
+        ),
+        end=re.compile(
+            r"""^[ \t]*(?:
+                :\w[^:\n`]*:(?=\s|$)                                # Sphinx fields
+              | @\w+                                                # epytext fields
+              | \.\.\s                                              # directives
+              | >>>                                                 # doctests
+              | [-=~*+#_]{3,}[ \t]*$                                # underlines, rules
+              | (?:Args?|Arguments?|Parameters?|Params|Kwargs|Keyword\ arg(?:ument)?s|Other\ parameters|Returns?|Yields?
+                  |Receives?|Raises?|Throws|Except(?:ion)?s|Warns?|Warnings?|Attributes?|Methods?|Members|Examples?|Usage
+                  |Notes?|See\ also|References|Todo|Inputs?|Outputs?|Options|Side\ effects)[ \t]*
+                (?::[ \t]*$|\n[ \t]*[-=~]{3,}[ \t]*$)               # sections of Google and numpy
+            )""",
+            re.VERBOSE | re.MULTILINE | re.IGNORECASE,
+        ),
+    ),
+    "javadoc": Convention(
+        unwrap=_unwrap_block_comment,
+        inline=(
+            (re.compile(r"\{@inheritDoc\s*\}", re.IGNORECASE), ""),
+            (re.compile(r"\{@return\s+" + _BRACED + r"\}"), r"Returns \1."),
+            (re.compile(r"\{@link(?:plain)?\s+[^\s{}()]+(?:\([^(){}]*\))?\s+" + _BRACED + r"\}"), r"\1"),
+            (re.compile(r"\{@link(?:plain)?\s+#?([^\s{}#]*)#?([^\s{}()]*)(?:\([^(){}]*\))?\s*\}"), r"\1 \2"),
+            (re.compile(r"\{@\w+\s*" + _BRACED + r"\}"), r"\1"),
+        ),
+        end=re.compile(r"^[ \t]*@[A-Za-z]\w*", re.MULTILINE),
+        entities=True,
+    ),
+}
+
+_ABBREVIATIONS = frozenset(
+    (
+        "approx",
+        "cf",
+        "e.g",
+        "eg",
+        "i.e",
+        "ie",
+        "eq",
+        "fig",
+        "vs",
+        "viz",
+        "wrt",
+        "w.r.t",
+        "aka",
+        "a.k.a",
+        "al",
+        "dr",
+        "mr",
+    )
+)
+_SENTENCE_END = re.compile(r"[.!?]+(?=[\"')\]]*(?:\s|$))[\"')\]]*")
+_LIST_ITEM = re.compile(r"\n[ \t]*(?:[-*+•o][ \t]|\(?\w{1,2}[.)][ \t])")
+_REPEATED_CALL = r"(?:[\w.:]*[.:])?{name}\s*(?:\([^()]*\)\s*(?:->\s*[^\s.]+)?\s*(?:[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
+
+
+def clean(raw: str, convention: Convention) -> str:
+    """Plain text: markers, inline markup, HTML and URLs taken off, broken Unicode repaired, lines and sections kept."""
+    text = re.sub(r"\r\n?", "\n", convention.unwrap(raw))
+    if not text.isascii():
+        text = ftfy.fix_text(text, unescape_html=False)
+    for pattern, replacement in (*convention.inline, *_PROSE_MARKUP):
+        text = pattern.sub(replacement, text)
+    if convention.entities:
+        text = html.unescape(text)
+    text = re.sub(r"[^\S\n]+$", "", cleandoc(text), flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def summarize(documentation: str, convention: Convention, name: str) -> str:
+    """The first sentence of a documentation, in one line; empty if it has none.
+
+    It ends with a full stop, question mark or exclamation mark before a blank, unless an abbreviation stands before it
+    or a small letter follows; else with the paragraph, before a list, or at the convention's first tag or section. A
+    repetition of the function's own call, such as `name(x) -> int`, is no part of it.
+
+    Args:
+        documentation: What `clean` gave.
+        convention: The convention it is written in.
+        name: The function's name.
+    """
+    end = convention.end.search(documentation)
+    repeated_call = re.compile(_REPEATED_CALL.format(name=re.escape(name)))
+    for paragraph in re.split(r"\n[ \t]*\n", documentation[: end.start()] if end else documentation):
+        prose = (
+            repeated_call.sub("", paragraph.strip(), count=1) if repeated_call.match(paragraph.strip()) else paragraph
+        )
+        sentence = _first_sentence(" ".join(_LIST_ITEM.split(prose)[0].split()))
+        if sentence:
+            return sentence
+    return ""
+
+
+def _first_sentence(text: str) -> str:
+    for match in _SENTENCE_END.finditer(text):
+        word = text[: match.start()].rpartition(" ")[2].lstrip("([\"'").lower()
+        goes_on = word in _ABBREVIATIONS or text[match.end() :].lstrip()[:1].islower()
+        if not (match[0].startswith(".") and goes_on):
+            return text[: match.end()]
+    return text.rstrip(" :")

@@ -1,0 +1,90 @@
+"""Which documented functions become pairs: the rules of the paper (appendix A.1), and rules against junk.
+
+The paper keeps a function whose summary is English and has 3 to 256 tokens and whose body has more than one line. The
+other rules drop what teaches nothing or lets a pair be matched by its form: stubs, tests, methods that every class has,
+text that is no description. A token of a summary is a run of letters, digits and underscores.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+from .functions import Function
+from .languages import LANGUAGES, resolve_language
+
+Rejection = Literal[
+    "syntax_error",
+    "no_summary",
+    "no_description",
+    "summary_too_short",
+    "summary_too_long",
+    "not_english",
+    "test",
+    "special_method",
+    "body_too_short",
+    "code_too_long",
+    "empty_hard_positive",
+    "accessor",
+    "summary_in_code",
+]
+REJECTIONS: tuple[Rejection, ...] = get_args(Rejection)
+
+_FEWEST_TOKENS, _MOST_TOKENS = 3, 256
+_MOST_CHARACTERS_OF_CODE = 20_000
+_LEAST_ASCII_SHARE = 0.97
+_TOKENS_THAT_NEED_A_STOP_WORD = 8
+
+_TOKEN = re.compile(r"\w+")
+_STOP_WORD = re.compile(
+    r"(?:a|an|and|any|are|as|at|be|been|but|by|can|do|does|each|else|for|from|given|has|have|if|in|into|is|it|its|may|must"
+    r"|no|not|of|off|on|one|only|or|other|out|over|same|set|should|so|such|than|that|the|their|them|then|there|these|they"
+    r"|this|to|up|use|used|using|via|was|we|were|when|where|whether|which|while|will|with|you)"
+)
+_NO_DESCRIPTION = re.compile(
+    r"(?:todo|fixme|xxx|hack)\b|copyright|\(c\)|licen[sc]ed?\b|see\b|same as\b|overrid(?:e|es|den)\b|@|[$]\w+[:$]"
+    r"|not implemented|internal use only|for internal use|auto-?generated|do not edit|.*all rights reserved",
+    re.IGNORECASE,
+)
+_TEST = re.compile(r"[tT]est(?:_|$|(?=[A-Z0-9]))|(?:set_?up|tear_?down)(?:_?(?:class|module))?$|(?:setUp|tearDown)\w*$")
+_ACCESSOR = re.compile(r"(?:get|set|is|has|with)(?:_|(?=[A-Z0-9]))")
+
+
+def rejection_reason(function: Function, language: str) -> Rejection | None:
+    """Why a function is not taken as a pair, None if it is; the first reason in the order of `REJECTIONS`.
+
+    Args:
+        function: What `extract_functions` gave.
+        language: Name or alias of its language.
+
+    Raises:
+        ValueError: The language is unknown.
+    """
+    special = LANGUAGES[resolve_language(language)].special_methods
+    tokens = _TOKEN.findall(function.summary.lower())
+    checks: dict[Rejection, bool] = {
+        "syntax_error": function.has_error,
+        "no_summary": not tokens,
+        "no_description": bool(_NO_DESCRIPTION.match(function.summary)),
+        "summary_too_short": len(tokens) < _FEWEST_TOKENS,
+        "summary_too_long": len(tokens) > _MOST_TOKENS,
+        "not_english": not _is_english(function.summary, tokens),
+        "test": bool(_TEST.match(function.name)),
+        "special_method": bool(special and special.fullmatch(function.name)),
+        "body_too_short": function.body_lines <= 1,
+        "code_too_long": len(function.code) > _MOST_CHARACTERS_OF_CODE,
+        "empty_hard_positive": not function.hard_positive,
+        "accessor": bool(_ACCESSOR.match(function.name)) and len(_code_lines(function.hard_positive)) <= 1,
+        "summary_in_code": " ".join(tokens) in " ".join(_TOKEN.findall(function.code.lower())),
+    }
+    return next((reason for reason in REJECTIONS if checks[reason]), None)
+
+
+def _is_english(summary: str, tokens: list[str]) -> bool:
+    ascii_share = sum(character.isascii() for character in summary) / max(1, len(summary))
+    has_stop_word = len(tokens) < _TOKENS_THAT_NEED_A_STOP_WORD or any(map(_STOP_WORD.fullmatch, tokens))
+    return ascii_share >= _LEAST_ASCII_SHARE and has_stop_word
+
+
+def _code_lines(code: str) -> list[str]:
+    return [line for line in code.split("\n") if _TOKEN.search(line)]

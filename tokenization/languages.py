@@ -1,0 +1,116 @@
+"""The table of languages: everything that is known of a language apart from its queries and its builtins.
+
+One row per language. The rest of a language is data in `queries/<name>/`: `identifiers.scm` (which nodes are names, and
+what they bind), `functions.scm` (which nodes are functions, documentation and returns) and `builtins.txt` (names that
+belong to the language and its standard objects). No other module knows any language by name.
+
+This module imports no grammar: a grammar is loaded by the first text of its language.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """One tree-sitter grammar of a language.
+
+    Attributes:
+        module: Python module of the grammar's wheel.
+        function: The function of that module which returns the grammar.
+        marker: The grammar applies only to texts that contain this string.
+    """
+
+    module: str
+    function: str = "language"
+    marker: str = ""
+
+
+@dataclass(frozen=True)
+class Language:
+    """One row of the table.
+
+    Attributes:
+        name: The language's name, also the folder's name in `queries/`.
+        aliases: Other spellings, in lower case (The Stack's `lang` values among them).
+        extensions: File name extensions, in lower case, with their dot.
+        grammars: Grammars in order of preference. Of those that apply, the first that reads the text without a syntax
+            error is taken, else the first.
+        convention: Key of `documentation.CONVENTIONS`.
+        documentation: Pattern at the start of a comment that makes it documentation of the function below it. None
+            where no comment is (Python: the docstring stands in the body and is told by the query).
+        line_comment: Start of a comment that ends with its line; such comments on successive lines are one. Empty where
+            only block comments document.
+        documentation_gap: How many blank lines may stand between documentation and function. A comment of several block
+            tags only is attached over a gap; without a tag it may belong to anything.
+        special_methods: Names of constructors and of methods that every class may have, whole.
+        braces: Whether a block body stands in braces (they are no part of the hard positive).
+        separators: Strings between an object and its member.
+        sigils: Characters in front of a name that are part of its node but not of the name.
+        error_share: Largest share of a text that may lie in ERROR nodes while its identifiers are still trusted. Above
+            zero, a function with an error in it is kept when its braces balance.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    grammars: tuple[Grammar, ...]
+    convention: str
+    aliases: tuple[str, ...] = ()
+    documentation: re.Pattern[str] | None = None
+    line_comment: str = ""
+    documentation_gap: int = 0
+    special_methods: re.Pattern[str] | None = None
+    braces: bool = True
+    separators: frozenset[str] = field(default=frozenset({"."}))
+    sigils: str = ""
+    error_share: float = 0.0
+
+
+_ROWS = (
+    Language(
+        name="java",
+        extensions=(".java",),
+        grammars=(Grammar("tree_sitter_java"),),
+        convention="javadoc",
+        documentation=re.compile(r"/\*\*(?!/)"),
+        special_methods=re.compile(r"[A-Z]\w*|toString|hashCode|equals|clone|finalize|compareTo|compare|main"),
+        separators=frozenset({".", "::"}),
+    ),
+    Language(
+        name="python",
+        aliases=("py", "python3"),
+        extensions=(".py", ".pyi", ".pyw"),
+        grammars=(Grammar("tree_sitter_python"),),
+        convention="docstring",
+        special_methods=re.compile(r"__\w+__|main"),
+        braces=False,
+    ),
+)
+
+LANGUAGES: dict[str, Language] = {row.name: row for row in _ROWS}
+
+_BY_SPELLING = {spelling: row.name for row in _ROWS for spelling in (row.name, *row.aliases)}
+_BY_EXTENSION = {extension: row.name for row in _ROWS for extension in row.extensions}
+
+
+def resolve_language(name: str) -> str:
+    """The table's name of a language, however it is spelled.
+
+    Args:
+        name: A language's name or alias in any case, such as `Python` or `C#`.
+
+    Raises:
+        ValueError: The language is not in the table; the message names those that are.
+    """
+    try:
+        return _BY_SPELLING[name.strip().lower()]
+    except KeyError:
+        raise ValueError(f"unknown language {name!r}; known languages: {', '.join(LANGUAGES)}") from None
+
+
+def language_of_path(path: str | PurePath) -> str | None:
+    """The language of a file by its extension, None when no row has that extension."""
+    return _BY_EXTENSION.get(PurePath(path).suffix.lower())

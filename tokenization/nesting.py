@@ -1,0 +1,35 @@
+"""The innermost of nested spans at a position (syntax nodes are nested or apart, never crossing)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+OUTSIDE = -1
+
+
+class Nesting:
+    """A forest of spans.
+
+    Attributes:
+        spans: Distinct spans (start, end), end exclusive, outer before inner.
+        parents: For each span the index of the smallest span around it, `OUTSIDE` for an outermost one.
+    """
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self.spans = sorted(set(spans), key=lambda span: (span[0], -span[1]))
+        self.parents: list[int] = []
+        around: list[int] = []
+        for index, (start, _) in enumerate(self.spans):
+            while around and self.spans[around[-1]][1] <= start:
+                around.pop()
+            self.parents.append(around[-1] if around else OUTSIDE)
+            around.append(index)
+        self._starts = [start for start, _ in self.spans]
+
+    def innermost(self, position: int) -> int:
+        """Index of the innermost span that holds the position, `OUTSIDE` if none does."""
+        index = bisect_right(self._starts, position) - 1
+        while index != OUTSIDE and self.spans[index][1] <= position:
+            index = self.parents[index]
+        return index

@@ -1,0 +1,212 @@
+"""Source text as a syntax tree, under limits, with byte positions mapped back to characters.
+
+Contract: the tree is of exactly the text given; nothing is stripped or normalised in between, so positions in the tree
+are positions in the text that is tokenized. tree-sitter counts UTF-8 bytes, tokenizers count characters; `Source` maps.
+
+Untrusted text can not hang or crash a run: size, time and nesting are limited, and a text outside the limits raises
+`Unparsable` with one of a closed set of reasons that callers count.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata, resources
+from typing import Literal, get_args
+
+import numpy as np
+import tree_sitter
+
+from .languages import LANGUAGES, Grammar, Language, resolve_language
+
+Reason = Literal["binary", "not_utf8", "too_large", "too_slow", "too_deep", "syntax_error"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+# Below 0.26 a progress callback crashes the interpreter (tried with 0.25.2): there the size limit alone stands guard.
+_CAN_STOP_A_PARSE = tuple(int(part) for part in metadata.version("tree-sitter").split(".")[:2]) >= (0, 26)
+
+
+class Unparsable(ValueError):
+    """A text that is not used as a tree.
+
+    Attributes:
+        reason: One of `REASONS`, for counting.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a text may cost.
+
+    Attributes:
+        bytes: Largest size in UTF-8.
+        seconds: Longest time of one parse (held with tree-sitter 0.26 and later).
+        depth: Deepest nesting of the tree. The query engine counts depth in 16 bits: deeper than 65,535 it loses nodes
+            and may take minutes.
+    """
+
+    bytes: int = 1_000_000
+    seconds: float = 5.0
+    depth: int = 10_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A parsed text.
+
+    Attributes:
+        text: The text as given.
+        data: The text in UTF-8 (lone surrogates pass as three bytes each).
+        language: The row of the table.
+        grammar: The grammar that was chosen.
+        tree: The syntax tree over `data`.
+    """
+
+    text: str
+    data: bytes
+    language: Language
+    grammar: Grammar
+    tree: tree_sitter.Tree
+
+    def characters(self, positions: Sequence[int]) -> list[int]:
+        """Character positions of byte positions (0..len(data)) that stand at the start of a character."""
+        if len(self.data) == len(self.text):
+            return list(positions)
+        starts = (np.frombuffer(self.data, dtype=np.uint8) & 0xC0) != 0x80
+        before = np.concatenate(([0], np.cumsum(starts)))
+        return before[np.asarray(positions, dtype=np.int64)].tolist()
+
+    def slice(self, start: int, end: int) -> str:
+        """The text between two byte positions."""
+        return self.data[start:end].decode("utf-8", "surrogatepass")
+
+    def matches(self, purpose: str) -> list[tuple[int, dict[str, list[tree_sitter.Node]]]]:
+        """Matches of the language's query of that purpose ("identifiers", "functions") over the whole tree."""
+        return tree_sitter.QueryCursor(_query(self.language, self.grammar, purpose)).matches(self.tree.root_node)
+
+    def captures(self, purpose: str) -> dict[str, list[tree_sitter.Node]]:
+        """Captures of the language's query of that purpose over the whole tree, by capture name, in no order."""
+        return tree_sitter.QueryCursor(_query(self.language, self.grammar, purpose)).captures(self.tree.root_node)
+
+
+def decode(data: bytes) -> str:
+    """The text of a file.
+
+    A byte order mark at the start is dropped here, so that neither the parser nor the tokenizer sees it.
+
+    Raises:
+        Unparsable: `binary` when there is a NUL byte, `not_utf8` when the bytes are not UTF-8. No other encoding is
+            guessed: a wrong guess would put broken words into the corpus.
+    """
+    if b"\0" in data:
+        raise Unparsable("binary", "there is a NUL byte: this is not a text file")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unparsable("not_utf8", f"not UTF-8 at byte {error.start}: convert the file to UTF-8") from error
+
+
+def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
+    """Parse a text.
+
+    A text with syntax errors is parsed as well: `identifiers_of` and `functions_of` decide what they make of it.
+
+    Args:
+        text: Source code, a whole file or a part.
+        language: Name or alias of a language of the table.
+        limits: What the text may cost.
+
+    Raises:
+        ValueError: The language is unknown.
+        Unparsable: `binary`, `too_large`, `too_slow` or `too_deep`.
+    """
+    row = LANGUAGES[resolve_language(language)]
+    if "\0" in text:
+        raise Unparsable("binary", "there is a NUL character: this is not source text")
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) > limits.bytes:
+        raise Unparsable("too_large", f"{len(data)} bytes, the limit is {limits.bytes}")
+    candidates = [grammar for grammar in row.grammars if grammar.marker in text]
+    best: tuple[Grammar, tree_sitter.Tree] | None = None
+    for grammar in candidates:
+        tree = _parse(data, grammar, limits)
+        if best is None or not tree.root_node.has_error:
+            best = grammar, tree
+        if not tree.root_node.has_error:
+            break
+    if best is None:
+        raise ValueError(f"language {row.name}: no grammar of the table applies; the last one must have no marker")
+    if _is_deeper(best[1].root_node, limits.depth):
+        raise Unparsable("too_deep", f"nested deeper than {limits.depth} levels")
+    return Source(text, data, row, *best)
+
+
+def _parse(data: bytes, grammar: Grammar, limits: Limits) -> tree_sitter.Tree:
+    parser = tree_sitter.Parser(_load(grammar))
+    if not _CAN_STOP_A_PARSE:
+        return parser.parse(data)
+    deadline = time.monotonic() + limits.seconds
+    stopped = False
+
+    def is_late(_offset: int, _has_error: bool) -> bool:
+        nonlocal stopped
+        stopped = time.monotonic() > deadline
+        return stopped
+
+    try:
+        return parser.parse(lambda offset, _point: data[offset:], progress_callback=is_late)
+    except ValueError as error:
+        if stopped:
+            raise Unparsable("too_slow", f"not parsed within {limits.seconds} s") from error
+        raise
+
+
+@cache
+def _load(grammar: Grammar) -> tree_sitter.Language:
+    return tree_sitter.Language(getattr(importlib.import_module(grammar.module), grammar.function)())
+
+
+@cache
+def _query(language: Language, grammar: Grammar, purpose: str) -> tree_sitter.Query:
+    return tree_sitter.Query(_load(grammar), _resource(language, f"{purpose}.scm"))
+
+
+@cache
+def builtins_of(language: Language) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that belong to the language: plain names, and names of members of its standard objects.
+
+    `builtins.txt` has one name per line; a member's name is written with a full stop before it; `#` begins a comment.
+    """
+    lines = (line.partition("#")[0].strip() for line in _resource(language, "builtins.txt").splitlines())
+    names = [line for line in lines if line]
+    plain = frozenset(name for name in names if not name.startswith("."))
+    return plain, frozenset(name[1:] for name in names if name.startswith("."))
+
+
+def _resource(language: Language, name: str) -> str:
+    return (resources.files(__package__) / "queries" / language.name / name).read_text(encoding="utf-8")
+
+
+def _is_deeper(root: tree_sitter.Node, limit: int) -> bool:
+    """Whether the tree is deeper than the limit.
+
+    A subtree as deep as the limit has at least as many nodes, so only heavy subtrees are opened: none in most files.
+    """
+    open_nodes = [(root, 0)]
+    while open_nodes:
+        node, depth = open_nodes.pop()
+        if depth > limit:
+            return True
+        if node.descendant_count > limit - depth:
+            open_nodes.extend((child, depth + 1) for child in node.children)
+    return False
