@@ -133,7 +133,7 @@ class CorpusBuilder:
             elif language:
                 self.languages.setdefault(language, LanguageCounts()).skipped[reason] += number
         report = {
-            "languages": {name: asdict(counts) for name, counts in sorted(self.languages.items())},
+            "languages": {name: vars(counts) for name, counts in sorted(self.languages.items())},
             "not_selected": dict(not_selected.most_common()),
             "unreadable_folders": skipped["", "unreadable"],
             "held_out": {

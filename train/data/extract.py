@@ -71,7 +71,7 @@ class ExtractConfig:
     licence: str | None = None
     held_out_share: float = 0.1
     min_held_out: int = 500
-    max_file_bytes: int = 200_000
+    max_file_bytes: int = 250_000
     max_files: int | None = None
     seed: int = 0
     num_proc: int | None = None

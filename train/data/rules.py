@@ -58,7 +58,7 @@ _GENERATED_NAME = re.compile(
 _GENERATED_HEADER = re.compile(
     r"""@generated\b | \bauto-?generated\b | \b(automatically|machine)[ -]generated\b | \bgenerated[ ]automatically\b
       | \bcode[ ]generated\b | \bdo[ ]not[ ](edit|modify)\b
-      | \bgenerated[ ](by|from|with)[ ]['"`./\w-]*\.\w | ^\W*generated[ ](by|from|with)\b""",
+      | \bgenerated[ ](by|from|with)[ ]['"`./\w-]*\.\w | ^\W*generated[ ](by|from)\b""",
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 

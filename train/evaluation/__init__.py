@@ -1,1 +1,1 @@
-"""Placeholder, written by the owner of this room."""
+"""Evaluation: how well a model finds held-out functions by their summaries, against BM25."""

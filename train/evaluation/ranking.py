@@ -1,0 +1,104 @@
+"""From embeddings to rankings, and from rankings to figures.
+
+Contract: rankings are arrays of document numbers, best first. Ties are broken by the order of the documents, so the
+same scores give the same ranking on every machine; scores are compared at a resolution of 1e-6, below which they
+are noise.
+
+Invariant: ranking in blocks gives what ranking at once gives; memory grows with the blocks, not with the product of
+queries and documents.
+"""
+
+from collections.abc import Sequence
+
+import ir_measures
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+RESOLUTION = 1e-6
+"""Cosines that differ by less are equal."""
+
+_MEASURED_AT_ONCE = 500
+
+
+def top_k(
+    queries: torch.Tensor, documents: torch.Tensor, k: int, query_block: int = 256, document_block: int = 16_384
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the documents nearest to each query by cosine, exactly.
+
+    Args:
+        queries: embeddings, float [Q, D]; they need not be normalised.
+        documents: embeddings, float [N, D].
+        k: number of documents per query; all if there are fewer.
+        query_block: queries compared at once.
+        document_block: documents compared at once.
+
+    Returns:
+        Document numbers, int64 [Q, min(k, N)], best first, and their cosines, float64, of the same shape.
+
+    Raises:
+        ValueError: the embeddings differ in width or are not finite.
+    """
+    if queries.shape[-1] != documents.shape[-1]:
+        raise ValueError(f"queries have {queries.shape[-1]} dimensions, documents {documents.shape[-1]}: use one model")
+    if not (queries.isfinite().all() and documents.isfinite().all()):
+        raise ValueError("some embeddings are not finite: the model is broken, look at its training loss")
+    queries, documents = F.normalize(queries.float(), dim=-1), F.normalize(documents.float(), dim=-1)
+    count = len(documents)
+    best = []
+    for block in queries.split(query_block):
+        keys = torch.empty(len(block), 0, dtype=torch.int64, device=block.device)
+        for start in range(0, count, document_block):
+            scores = (block @ documents[start : start + document_block].T / RESOLUTION).round().long()
+            # One whole number holds score and place, so that no two are equal and earlier documents are greater.
+            places = count - 1 - torch.arange(start, start + scores.shape[1], device=scores.device)
+            keys = torch.cat([keys, scores * count + places], dim=1)
+            keys = keys.topk(min(k, keys.shape[1])).values
+        best.append(keys)
+    keys = torch.cat(best)
+    return count - 1 - keys % count, keys.div(count, rounding_mode="floor").double() * RESOLUTION
+
+
+def rank_functions(
+    embeddings: torch.Tensor | npt.NDArray[np.float32], query: torch.Tensor | npt.NDArray[np.float32], k: int
+) -> list[tuple[int, float]]:
+    """Find the functions nearest to one query: their numbers and cosines, best first.
+
+    Args:
+        embeddings: float [N, D], one a function.
+        query: float [D].
+        k: how many to find.
+    """
+    numbers, scores = top_k(torch.as_tensor(query)[None], torch.as_tensor(embeddings), k)
+    return list(zip(numbers[0].tolist(), scores[0].tolist(), strict=True))
+
+
+def measure(
+    rankings: npt.NDArray[np.int64] | torch.Tensor, relevant: Sequence[frozenset[int]], cutoff: int
+) -> dict[str, float]:
+    """Mean reciprocal rank of the first relevant document, and mean share of the relevant ones within the cutoff.
+
+    A relevant document that is not in the ranking counts as never found.
+
+    Args:
+        rankings: document numbers, int [Q, K], best first.
+        relevant: the relevant documents of every query, at least one each.
+        cutoff: depth of the recall.
+
+    Returns:
+        `mrr` and `recall@<cutoff>`, in percent.
+    """
+    reciprocal_rank, recall = ir_measures.RR, ir_measures.R @ cutoff
+    totals = {reciprocal_rank: 0.0, recall: 0.0}
+    for start in range(0, len(relevant), _MEASURED_AT_ONCE):
+        rows = range(start, min(start + _MEASURED_AT_ONCE, len(relevant)))
+        qrels = {str(row): {str(document): 1 for document in relevant[row]} for row in rows}
+        # The library breaks ties by name: scores that fall with the rank leave it none to break.
+        run = {str(row): {str(document): -rank for rank, document in enumerate(rankings[row].tolist())} for row in rows}
+        for value in ir_measures.iter_calc(list(totals), qrels, run):
+            totals[value.measure] += value.value
+    return {
+        "mrr": 100 * totals[reciprocal_rank] / len(relevant),
+        f"recall@{cutoff}": 100 * totals[recall] / len(relevant),
+    }
