@@ -1,1 +1,1 @@
-"""Placeholder, written by the owner of this room."""
+"""Release: the Hub folder of a trained encoder, its check and its model card."""

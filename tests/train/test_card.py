@@ -1,0 +1,199 @@
+"""The model card: every figure comes from a record, and what is not recorded is said to be so."""
+
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import ModelCard
+from open_codesage.modeling import CodeSageConfig
+from open_codesage.train.data.corpus import FILE_COLUMNS, FUNCTION_COLUMNS
+from open_codesage.train.release.card import model_card
+from open_codesage.train.release.export import ExportConfig
+
+NOT_RECORDED = "not recorded"
+
+
+def metrics(path, model, mrr, protocol="held-out functions", **more):
+    record = {"model": model, "protocol": protocol, "queries": 1234, "documents": 5678, "metrics": {"mrr": mrr, **more}}
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return path
+
+
+def training(folder, settings, **facts):
+    folder.mkdir(exist_ok=True)
+    (folder / "training.json").write_text(json.dumps({"settings": settings, **facts}), encoding="utf-8")
+    return folder
+
+
+def corpus(folder, files, functions):
+    """Write a corpus folder of (language, licence, unit) rows; the unit "held" is held out."""
+    for kind, columns, rows in (("files", FILE_COLUMNS, files), ("functions", FUNCTION_COLUMNS, functions)):
+        (folder / kind).mkdir(parents=True)
+        origins = [dict(zip(("language", "licence", "unit"), row, strict=True)) for row in rows]
+        pq.write_table(pa.Table.from_pylist(origins, pa.schema(columns)), folder / kind / "part-00000.parquet")
+    (folder / "held_out.json").write_text(json.dumps({"units": ["held"]}))
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write the card of an export and read it again: its metadata and its text."""
+
+    def write(**config):
+        (tmp_path / "model").mkdir(exist_ok=True)
+        settings = {"model": tmp_path / "model", "output": tmp_path / "open-codesage-tiny"} | config
+        encoder = CodeSageConfig(vocab_size=1000, hidden_size=48, num_hidden_layers=3, num_attention_heads=4)
+        model_card(ExportConfig(**settings), encoder, parameters=7654321, max_length=384).save(tmp_path / "README.md")
+        return ModelCard.load(tmp_path / "README.md")
+
+    return write
+
+
+def section(card, title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", card.text, flags=re.M | re.S)[1]
+
+
+def test_without_records_the_card_says_so_and_shows_no_result(write):
+    card = write()
+    assert NOT_RECORDED in section(card, "Training data")
+    assert section(card, "Training").count("Hyper-parameters: not recorded.") == 2
+    assert section(card, "Results").strip() == "No evaluation is recorded."
+    assert card.data.eval_results is None
+    assert "model-index" not in card.data.to_dict()
+
+
+def test_the_encoder_is_described_by_its_config(write):
+    table = write(dtype="bfloat16").text.partition("## Usage")[0]
+    for fact in ("7,654,321", "3, 4, 48", "1,000 tokens", "384 tokens", "48 dimensions", "stored as bfloat16"):
+        assert fact in table
+
+
+def test_the_metadata_can_be_read_by_the_hub(write, tmp_path):
+    card = write(
+        licence="mit", languages=("python", "ruby"), datasets=("user/pairs",), base_model="user/base", name="user/tiny"
+    )
+    assert card.data.license == "mit"
+    assert card.data.language == ["code", "en"]
+    assert card.data.library_name == "sentence-transformers"
+    assert card.data.pipeline_tag == "sentence-similarity"
+    assert card.data.datasets == ["user/pairs"]
+    assert card.data.base_model == "user/base"
+    assert {"python", "ruby", "custom_code", "transformers"} <= set(card.data.tags)
+    assert "| Fine-tuned from | user/base |" in card.text
+    assert "`mit`" in section(card, "Licence")
+
+
+def test_measured_metrics_are_the_model_index_and_the_table(write, tmp_path):
+    ours = metrics(tmp_path / "ours.json", str(tmp_path / "model"), 43.21987, **{"recall@10": 65.4})
+    others = (metrics(tmp_path / "bm25.json", "bm25", 38.76), metrics(tmp_path / "new.json", "untrained", 0.55))
+    card = write(metrics=(ours,), baselines=others)
+    index = {result.metric_type: result for result in card.data.eval_results}
+    assert {name: result.metric_value for name, result in index.items()} == {"mrr": 43.22, "recall@10": 65.4}
+    assert card.data.model_name == "open-codesage-tiny"
+    assert {result.dataset_name for result in index.values()} == {"held-out functions"}
+    results = section(card, "Results")
+    assert "held-out functions: 1,234 queries, 5,678 documents, in percent." in results
+    rows = [line for line in results.splitlines() if line.startswith("|")]
+    assert rows == [
+        "| Model | MRR | recall@10 |",
+        "|---|---:|---:|",
+        "| bm25 | 38.8 | not measured |",
+        "| untrained | 0.6 | not measured |",
+        "| **open-codesage-tiny** | 43.2 | 65.4 |",
+    ]
+
+
+def test_only_the_same_queries_and_documents_share_a_table(write, tmp_path):
+    ours = (metrics(tmp_path / "a.json", "x", 1.0), metrics(tmp_path / "b.json", "x", 2.0, protocol="another"))
+    results = section(write(metrics=ours), "Results")
+    assert results.count("| Model |") == 2
+    assert results.index("held-out functions") < results.index("1.0") < results.index("another") < results.index("2.0")
+
+
+def test_no_figure_of_the_results_is_written_by_hand(write, tmp_path):
+    """Other records, other figures: not one number stays."""
+    figures = []
+    for mrr, queries in ((11.1, 222), (33.3, 555)):
+        path = metrics(tmp_path / "ours.json", "x", mrr)
+        path.write_text(path.read_text().replace("1234", str(queries)).replace("5678", str(queries * 2)))
+        results = section(write(metrics=(path,)), "Results")
+        figures.append(set(re.findall(r"\d+(?:\.\d+)?", results)))
+    assert all(figures)
+    assert not figures[0] & figures[1]
+
+
+def test_hyper_parameters_of_both_stages_come_from_their_records(write, tmp_path):
+    first = training(
+        tmp_path / "first", {"learning_rate": 3e-4, "model": {"hidden_size": 48}}, steps=1500, device="cpu"
+    )
+    second = training(tmp_path / "second", {"temperature": 0.05, "init_from": None}, tokens=1234567)
+    (second / "modules.json").touch()
+    text = section(write(model=second, stage_one=first), "Training")
+    one, two = text.split("### ")[1:]
+    assert one.startswith("Stage I:")
+    assert "| learning rate | 0.0003 |\n| model | hidden_size=48 |\n| steps | 1,500 |\n| device | cpu |" in one
+    assert two.startswith("Stage II:")
+    assert "| temperature | 0.05 |\n| tokens | 1,234,567 |" in two
+    assert "init from" not in text
+
+
+def test_a_model_of_stage_one_is_not_said_to_have_had_stage_two(write, tmp_path):
+    text = section(write(model=training(tmp_path / "first", {"seed": 0})), "Training")
+    assert "| seed | 0 |" in text
+    assert "Not done: this is the encoder after Stage I." in text
+
+
+def test_the_training_data_are_counted_without_what_was_held_out(write, tmp_path):
+    files = [("python", "MIT", "a")] * 3 + [("python", None, "b")] + [("java", "Apache-2.0", "a")] * 2
+    files += [("java", "Apache-2.0", "held")] * 50
+    functions = [("python", "MIT", "a")] * 7 + [("java", "MIT", "a"), ("java", "MIT", "held")]
+    folder = corpus(tmp_path / "corpus", files, functions)
+    card = write(corpus=folder, data="Two hand-made packages.")
+    text = section(card, "Training data")
+    assert text.strip().startswith("Two hand-made packages.")
+    assert "| java | 2 | 1 |\n| python | 4 | 7 |" in text
+    assert "Licences: MIT (3 files), Apache-2.0 (2 files), not recorded (1 files)." in text
+    assert "| Programming languages | java, python |" in card.text
+    assert {"java", "python"} <= set(card.data.tags)
+    only = write(corpus=folder, languages=("python",))
+    assert "java" not in section(only, "Training data")
+    assert "java" not in only.data.tags
+
+
+def test_records_can_not_break_out_of_their_cells(write, tmp_path):
+    """Licences come from strangers, paths from this machine, and neither is a template."""
+    folder = corpus(tmp_path / "corpus", [("python", "x|y\n## Licence\n{{ 7 * 7 }}", "a")], [])
+    model = training(tmp_path / "first", {"trick": "a | b\n\nc", "shards": str(tmp_path / "shards")})
+    card = write(corpus=folder, model=model, data="{{ 7 * 7 }}")
+    assert r"x\|y ## Licence {{ 7 * 7 }} (1 files)" in card.text
+    assert r"| trick | a \| b c |" in card.text
+    assert "| shards | shards |" in card.text
+    assert str(tmp_path) not in card.content
+    assert "49" not in section(card, "Training data")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": 3}', "\x00"])
+def test_damaged_records_are_named(write, tmp_path, content):
+    for name, config in (
+        ("metrics.json", {"metrics": (tmp_path / "metrics.json",)}),
+        ("training.json", {"model": tmp_path}),
+        ("held_out.json", {"corpus": tmp_path}),
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=name):
+            write(**config)
+
+
+def test_the_usage_calls_the_model_by_its_name_and_compiles(write):
+    for name, called in (("user/tiny", "user/tiny"), (None, "open-codesage-tiny")):
+        blocks = re.findall(r"^```python\n(.*?)^```$", section(write(name=name), "Usage"), flags=re.M | re.S)
+        assert len(blocks) == 2
+        for block in blocks:
+            compile(block, "card", "exec")
+            assert f'"{called}", trust_remote_code=True' in block
+
+
+def test_the_paper_is_cited(write):
+    assert "arxiv.org/abs/2402.01935" in section(write(), "Citation")

@@ -1,0 +1,237 @@
+"""The model card: metadata and text of a released encoder, out of the records that the steps have written.
+
+Contract: `model_card` fills `model_cards/template.md`. Every figure of the card is read from a record: the corpus
+folder, `training.json` of the stages, `metrics.json` of the evaluations, the encoder's config.
+
+Invariant: what was not recorded is said to be "not recorded". No figure is written by hand.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.dataset
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from ..data.corpus import Corpus
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+    from .export import ExportConfig
+
+TRAINING_RECORD = "training.json"
+STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
+RUN_FACTS = ("steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
+TAGS = ("sentence-transformers", "transformers", "feature-extraction", "code", "code-search", "codesage", "custom_code")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One `metrics.json`: what a model reached under a protocol, figures in percent."""
+
+    model: str
+    protocol: str
+    queries: int
+    documents: int
+    metrics: dict[str, float]
+
+    @classmethod
+    def read(cls, path: Path) -> "Evaluation":
+        """Read the record that `open-codesage evaluate` writes.
+
+        Raises:
+            ValueError: the file can not be read or lacks a field.
+        """
+        record = _read_object(path, "a metrics.json of `open-codesage evaluate`")
+        try:
+            return cls(
+                model=_label(str(record["model"])),
+                protocol=str(record["protocol"]),
+                queries=int(record["queries"]),
+                documents=int(record["documents"]),
+                metrics={str(name): float(value) for name, value in record["metrics"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is no metrics.json of `open-codesage evaluate`: {type(error).__name__} at {error}"
+            ) from error
+
+
+def model_card(config: "ExportConfig", encoder: "PreTrainedConfig", parameters: int, max_length: int) -> ModelCard:
+    """Fill the template.
+
+    Args:
+        config: what is exported, and which records tell about it.
+        encoder: the encoder's sizes.
+        parameters: number of the encoder's parameters.
+        max_length: longest input in tokens, EOS included.
+
+    Raises:
+        ValueError: a record can not be read; the message names it.
+    """
+    ours = [Evaluation.read(path) for path in config.metrics]
+    others = [Evaluation.read(path) for path in config.baselines]
+    corpus = _corpus_facts(config)
+    title = config.model_id.rpartition("/")[2]
+    languages = [row["name"] for row in corpus["languages"]] if corpus else list(config.languages)
+    results = [result for evaluation in ours for result in _model_index(evaluation)]
+    metadata = ModelCardData(
+        language=["code", "en"],
+        license=config.licence,
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=[*TAGS, *languages],
+        datasets=list(config.datasets) or None,
+        base_model=config.base_model,
+        model_name=title if results else None,
+        eval_results=results or None,
+    )
+    return ModelCard.from_template(
+        metadata,
+        template_str=resources.files("open_codesage.model_cards").joinpath("template.md").read_text(encoding="utf-8"),
+        name=config.model_id,
+        title=title,
+        licence=config.licence,
+        base_model=config.base_model,
+        dtype=config.dtype,
+        data=config.data,
+        encoder=encoder,
+        parameters=parameters,
+        max_length=max_length,
+        languages=languages,
+        corpus=corpus,
+        stages=_stages(config),
+        results=_tables(title, ours, others),
+    )
+
+
+def _model_index(evaluation: Evaluation) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="text-retrieval",
+            task_name="Code search",
+            dataset_type=re.sub(r"\W+", "-", evaluation.protocol.lower()).strip("-"),
+            dataset_name=evaluation.protocol,
+            metric_type=metric,
+            metric_name=f"{metric} in percent",
+            metric_value=round(value, 2),
+        )
+        for metric, value in evaluation.metrics.items()
+    ]
+
+
+def _tables(title: str, ours: Iterable[Evaluation], others: Iterable[Evaluation]) -> list[dict[str, Any]]:
+    """Arrange evaluations by protocol; only those on the same queries and documents may stand in one table."""
+    tables: dict[tuple[str, int, int], dict[str, dict[str, float]]] = {}
+    for evaluation, label in [*((e, e.model) for e in others), *((e, f"**{title}**") for e in ours)]:
+        rows = tables.setdefault((evaluation.protocol, evaluation.queries, evaluation.documents), {})
+        rows.setdefault(label, {}).update(evaluation.metrics)
+    arranged = []
+    for (protocol, queries, documents), rows in tables.items():
+        metrics = list(dict.fromkeys(metric for values in rows.values() for metric in values))
+        cells = {
+            label: [f"{values[metric]:.1f}" if metric in values else "not measured" for metric in metrics]
+            for label, values in rows.items()
+        }
+        arranged.append(
+            {
+                "protocol": protocol,
+                "queries": queries,
+                "documents": documents,
+                "metrics": [metric.upper() if metric == "mrr" else metric for metric in metrics],
+                "rows": [{"model": _cell(label), "cells": row} for label, row in cells.items()],
+            }
+        )
+    return arranged
+
+
+def _read_object(path: Path, what: str) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} can not be read as {what}: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is not {what}: it holds no JSON object")
+    return record
+
+
+def _label(text: str) -> str:
+    """Shorten a path to its last part: a card tells nothing about the machine that it was written on."""
+    return Path(text).name if Path(text).is_absolute() else text
+
+
+def _cell(value: Any) -> str:
+    """Put a value of a record into a cell of a Markdown table."""
+    return " ".join(_label(str(value)).split()).replace("|", r"\|")
+
+
+def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
+    """Collect what `training.json` of either stage tells."""
+    second = (config.model / "modules.json").is_file()
+    folders = {"Stage I": config.stage_one if second else config.model, "Stage II": config.model if second else None}
+    stages = []
+    for stage, purpose in STAGES.items():
+        folder = folders[stage]
+        path = folder / TRAINING_RECORD if folder else None
+        stages.append(
+            {
+                "title": f"{stage}: {purpose}",
+                "settings": _training_facts(path) if path and path.is_file() else None,
+                "skipped": stage == "Stage II" and not second and (config.model / TRAINING_RECORD).is_file(),
+            }
+        )
+    return stages
+
+
+def _training_facts(path: Path) -> dict[str, str]:
+    record = _read_object(path, "the training.json of a stage")
+    settings = record.get("settings")
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} is no training.json of a stage: it lacks the settings")
+    facts = {}
+    for key, value in [*settings.items(), *((key, record.get(key)) for key in RUN_FACTS)]:
+        if isinstance(value, dict):
+            value = ", ".join(f"{name}={inner}" for name, inner in value.items())
+        if value not in (None, "", [], ()):
+            measured = key in RUN_FACTS and isinstance(value, int | float)
+            facts[key.replace("_", " ")] = f"{value:,.0f}" if measured else _cell(value)
+    return facts
+
+
+def _corpus_facts(config: "ExportConfig") -> dict[str, Any] | None:
+    """Count files, pairs and licences that were trained on; what was held out does not count."""
+    if config.corpus is None:
+        return None
+    held_out = Corpus(config.corpus).held_out_units
+    files, pairs = (_training_rows(config.corpus / kind, held_out) for kind in ("files", "functions"))
+    languages = config.languages or sorted({language for language, _ in files})
+    licences: Counter[str] = Counter()
+    for (language, licence), count in files.items():
+        if language in languages:
+            licences[licence or "not recorded"] += count
+    return {
+        "languages": [
+            {
+                "name": language,
+                "files": sum(count for (name, _), count in files.items() if name == language),
+                "pairs": sum(count for (name, _), count in pairs.items() if name == language),
+            }
+            for language in languages
+        ],
+        "licences": [f"{_cell(licence)} ({count:,} files)" for licence, count in licences.most_common()],
+    }
+
+
+def _training_rows(folder: Path, held_out: frozenset[str]) -> Counter[tuple[str, str | None]]:
+    """Count the rows of a Parquet folder outside the held-out units, by language and licence."""
+    rows = pyarrow.dataset.dataset(folder).to_table(
+        columns=["language", "licence"], filter=~pyarrow.dataset.field("unit").isin(sorted(held_out))
+    )
+    groups = rows.group_by(["language", "licence"]).aggregate([([], "count_all")]).to_pylist()
+    return Counter({(group["language"], group["licence"]): group["count_all"] for group in groups})

@@ -1,0 +1,185 @@
+"""Export: from a trained model folder to the folder that goes on the Hub.
+
+Contract: the Hub folder opens through `AutoModel`, `AutoModelForMaskedLM`, `AutoModelForSequenceClassification`,
+`AutoTokenizer` and `SentenceTransformer` with `trust_remote_code=True` where open-codesage is not installed, and gives
+the embeddings of the trained model. What it holds is listed in `folder.FILES`, and nothing else is in it.
+
+Invariants: the config says `dtype: float32` whatever is stored, so a CPU computes in float32. The folder is checked by
+`folder.check_folder` before it gets its name: at `output` stands a whole, valid folder or what was there before.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write a trained encoder as a Hub folder, with its code, tokenizer, sentence-transformers files and model card.
+
+    Attributes:
+        model: model folder of `pretrain` (Stage I) or of `contrast` (Stage II).
+        output: the Hub folder to write.
+        name: what the model card calls the model, NAME or USER/NAME on the Hub; the folder's name if not given.
+        dtype: number format of the stored weights; bfloat16 halves the file. Either is opened as float32.
+        licence: licence of the model, as the Hub spells it.
+        languages: programming languages the model knows; those of the corpus if not given.
+        corpus: corpus folder that the model was trained on, for the card's table of files, pairs and licences.
+        data: a paragraph on the training data, for the card.
+        datasets: Hub ids of the datasets trained on, for the card.
+        base_model: Hub id of the model that this one was fine-tuned from, for the card.
+        stage_one: model folder of Stage I, for its hyper-parameters on the card; not needed if `model` is that folder.
+        metrics: metrics.json files of this model, for the card.
+        baselines: metrics.json files of other models, for the card.
+        overwrite: replace an earlier export at `output`.
+    """
+
+    model: Path
+    output: Path
+    name: str | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    licence: str = "apache-2.0"
+    languages: tuple[str, ...] = ()
+    corpus: Path | None = None
+    data: str | None = None
+    datasets: tuple[str, ...] = ()
+    base_model: str | None = None
+    stage_one: Path | None = None
+    metrics: tuple[Path, ...] = ()
+    baselines: tuple[Path, ...] = ()
+    overwrite: bool = False
+
+    @property
+    def model_id(self) -> str:
+        """What the card's code gives to `from_pretrained`."""
+        return self.name or self.output.absolute().name
+
+
+def main(config: ExportConfig) -> Path:
+    """Write the Hub folder.
+
+    Returns:
+        The folder, `config.output`.
+
+    Raises:
+        ValueError: the model, a record for the card or the output folder can not be used; the message says what to do.
+    """
+    from ..console import say
+    from ..data.folders import new_folder
+    from .card import model_card
+    from .folder import check_folder
+
+    _check_name(config)
+    output = config.output.absolute()
+    replaced = _replaces(config)
+    # An earlier export keeps its name until the new one is whole.
+    fresh = output.with_name(f".{output.name}.new") if replaced else output
+    sentence_model = _open(config.model)
+    if replaced:
+        shutil.rmtree(fresh, ignore_errors=True)
+    with new_folder(fresh) as folder:
+        parameters = _write_model(sentence_model, folder, config.dtype)
+        card = model_card(config, sentence_model[0].auto_model.config, parameters, sentence_model.max_seq_length)
+        card.save(folder / "README.md")
+        if problems := check_folder(folder):
+            raise ValueError("the exported folder is not valid:\n  " + "\n  ".join(problems))
+    if replaced:
+        old = output.with_name(f".{output.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        output.rename(old)
+        fresh.rename(output)
+        shutil.rmtree(old)
+    size = (output / "model.safetensors").stat().st_size
+    say(f"Export: {parameters:,} parameters as {config.dtype}, {size / 1e6:,.1f} MB of weights, {config.output}")
+    return config.output
+
+
+def _check_name(config: ExportConfig) -> None:
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(config.model_id)
+    except HFValidationError as error:
+        raise ValueError(
+            f"{config.model_id!r} can not be the name of a model ({error}): give another one as name"
+        ) from error
+
+
+def _replaces(config: ExportConfig) -> bool:
+    """Say whether an earlier export is in the way, and refuse to touch anything else."""
+    from .folder import FILES
+
+    output = config.output
+    if output.resolve() == config.model.resolve():
+        raise ValueError(f"{output} is the model folder itself: choose another output")
+    if not output.is_dir() or not any(output.iterdir()):
+        return False
+    if not config.overwrite:
+        raise ValueError(f"{output} is already there: set overwrite to replace it, or choose another output")
+    for path in output.rglob("*"):
+        if not path.is_dir() and path.relative_to(output).as_posix() not in FILES:
+            raise ValueError(
+                f"{path} was not written by an export, so {output} is left as it is: choose another output"
+            )
+    return True
+
+
+def _open(model: Path) -> "SentenceTransformer":
+    """Open a model folder of either stage, in float32, after a look at everything that could be silently lost."""
+    import open_codesage.modeling  # noqa: F401 (registers our classes with the Auto classes)
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    from ..stages.checkpoints import require_safetensors
+    from .folder import weight_problems
+
+    if not (model / "config.json").is_file():
+        raise ValueError(f"{model} is not a model folder (no config.json): give the output of `pretrain` or `contrast`")
+    require_safetensors(model)
+    if problems := weight_problems(model):
+        raise ValueError("these weights can not be exported:\n  " + "\n  ".join(problems))
+    arguments = {"dtype": torch.float32, "use_safetensors": True}
+    if not (model / "modules.json").is_file():
+        encoder = Transformer(str(model), model_kwargs=arguments)
+        pooling = Pooling(encoder.get_embedding_dimension(), "mean")
+        return SentenceTransformer(modules=[encoder, pooling, Normalize()], device="cpu", similarity_fn_name="cosine")
+    opened = SentenceTransformer(
+        str(model), device="cpu", similarity_fn_name="cosine", local_files_only=True, model_kwargs=arguments
+    )
+    found = [type(module).__name__ for module in opened]
+    if (
+        found != ["Transformer", "Pooling", "Normalize"]
+        or opened[1].pooling_mode != "mean"
+        or any(opened.prompts.values())
+    ):
+        raise ValueError(
+            f"{model} is {', '.join(found)} with prompts {opened.prompts}: "
+            "only encoder, mean pooling and normalisation without prompts can be exported"
+        )
+    return opened
+
+
+def _write_model(sentence_model: "SentenceTransformer", folder: Path, dtype: str) -> int:
+    """Write everything but the card; returns the number of parameters."""
+    import torch
+
+    from .folder import AUTO_MAP
+
+    encoder = sentence_model[0].auto_model
+    parameters = encoder.num_parameters()
+    encoder.config.auto_map = dict(AUTO_MAP)
+    encoder.to(getattr(torch, dtype))
+    for key in ("is_local", "local_files_only"):  # How it was opened here says nothing about the tokenizer.
+        sentence_model.tokenizer.init_kwargs.pop(key, None)
+    sentence_model.save(str(folder), create_model_card=False)
+    # Saving has noted the stored format, in which AutoModel would compute.
+    encoder.config.dtype = "float32"
+    encoder.config.save_pretrained(folder)
+    # safetensors makes its files readable by their owner alone.
+    (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
+    return parameters

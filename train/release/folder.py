@@ -1,0 +1,264 @@
+"""What a Hub folder of ours holds, as data, and the check of a folder against it.
+
+Contract: `check_folder` returns every problem it finds, in words that name the file and the remedy; no problem, an
+empty list. `weight_problems` is the part of it that also fits a model folder under training.
+
+Invariant: nothing of the folder is executed. Its Python files are only parsed, and its weights are opened by our own
+classes, so the check is safe on a folder that somebody else has written.
+"""
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+AUTO_MAP = {
+    "AutoConfig": "configuration_codesage.CodeSageConfig",
+    "AutoModel": "modeling_codesage.CodeSageModel",
+    "AutoModelForMaskedLM": "modeling_codesage.CodeSageForMaskedLM",
+    "AutoModelForSequenceClassification": "modeling_codesage.CodeSageForSequenceClassification",
+}
+
+FILES = {
+    "README.md": "the model card",
+    "config.json": "sizes, number format and auto_map",
+    "attention_codesage.py": "remote code: attention by document",
+    "configuration_codesage.py": "remote code: the configuration",
+    "modeling_codesage.py": "remote code: the models",
+    "model.safetensors": "the encoder's weights; the head of the masked LM is tied to its embeddings",
+    "tokenizer.json": "the tokenizer, which appends EOS",
+    "tokenizer_config.json": "special tokens and the longest input",
+    "modules.json": "sentence-transformers: encoder, mean pooling, normalisation",
+    "sentence_bert_config.json": "sentence-transformers: how the encoder is called",
+    "config_sentence_transformers.json": "sentence-transformers: prompts and similarity",
+    "1_Pooling/config.json": "sentence-transformers: mean pooling",
+    "2_Normalize/config.json": "sentence-transformers: normalisation",
+}
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+
+PREFIX = "transformer."
+TIED_HEAD = "lm_head.weight"
+TOLERANCE = 1e-6
+PROBES = ("return the larger of two numbers", "def larger(a, b):\n    return a if a > b else b\n", "")
+
+# What a broken file makes the libraries raise; anything else is a fault of ours and keeps its traceback.
+_LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
+
+
+def check_folder(folder: Path) -> list[str]:
+    """Check that a Hub folder is complete, self-contained, finite and gives one embedding by every way in.
+
+    The deeper checks run only when those before them have found nothing: missing files first, then code, card and
+    weights, at last the opened model.
+
+    Args:
+        folder: the folder as it would be pushed.
+
+    Returns:
+        One sentence per problem.
+    """
+    problems = _file_problems(folder)
+    if not problems:
+        problems = [*_code_problems(folder), *_card_problems(folder), *weight_problems(folder)]
+    if not problems:
+        problems = _tokenizer_problems(folder)
+    if not problems:
+        problems = _embedding_problems(folder)
+    return problems
+
+
+def weight_problems(folder: Path) -> list[str]:
+    """Compare the safetensors of a model folder with its config: names, shapes, NaN and Inf.
+
+    Names may carry the prefix `transformer.` of a model with a head; the head of the masked LM may be stored when it is
+    tied. Tensors are read one at a time.
+
+    Args:
+        folder: holds `config.json` and `model.safetensors` (or its shards).
+    """
+    import torch
+    from open_codesage.modeling.configuration_codesage import CodeSageConfig
+    from open_codesage.modeling.modeling_codesage import CodeSageModel
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        return [f"{folder} holds no model.safetensors"]
+    try:
+        config = CodeSageConfig.from_pretrained(folder)
+        with torch.device("meta"):
+            expected = {name: list(tensor.shape) for name, tensor in CodeSageModel(config).state_dict().items()}
+    except _LOADING_ERRORS as error:
+        return [f"{folder / 'config.json'} does not describe a CodeSage model: {error}"]
+    if config.tie_word_embeddings:
+        expected[TIED_HEAD] = expected["wte.weight"]
+
+    problems, seen = [], set()
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as weights:
+                for stored in weights.keys():  # noqa: SIM118 (safe_open is no mapping)
+                    name = stored.removeprefix(PREFIX)
+                    seen.add(name)
+                    tensor = weights.get_tensor(stored)
+                    if name not in expected:
+                        problems.append(
+                            f"{file}: {stored} is no part of the encoder that config.json describes; "
+                            "only an encoder, alone or with a tied masked-LM head, makes a Hub folder"
+                        )
+                    elif list(tensor.shape) != expected[name]:
+                        problems.append(
+                            f"{file}: {stored} has shape {list(tensor.shape)}, config.json asks for {expected[name]}"
+                        )
+                    elif not torch.isfinite(tensor).all():
+                        problems.append(
+                            f"{file}: {stored} holds NaN or Inf; export a checkpoint from before it diverged"
+                        )
+        except (SafetensorError, OSError) as error:
+            problems.append(f"{file} is no readable safetensors file: {error}")
+    missing = expected.keys() - seen - {TIED_HEAD}
+    if missing and not problems:
+        problems.append(f"{folder}: the weights lack {', '.join(sorted(missing))}")
+    return problems
+
+
+def _file_problems(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return [f"{folder} is not a folder"]
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name not in found]
+    for name in sorted(found - FILES.keys()):
+        reason = "a pickle can run code when it is opened" if name.endswith(PICKLES) else "it is not part of a model"
+        problems.append(f"{folder / name} does not belong in a Hub folder: {reason}; remove it")
+    for name in sorted(found & FILES.keys()):
+        if name.endswith(".json"):
+            try:
+                json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                problems.append(f"{folder / name} is not JSON: {error}")
+    return problems
+
+
+def _code_problems(folder: Path) -> list[str]:
+    config = _json(folder / "config.json")
+    problems = []
+    if config.get("dtype") != "float32":
+        problems.append(
+            f"{folder / 'config.json'}: dtype is {config.get('dtype')!r}; "
+            "write float32, whatever is stored, since a CPU is very slow in other formats"
+        )
+    if config.get("tie_word_embeddings") is False:
+        problems.append(f"{folder / 'config.json'}: tie_word_embeddings is false, but no weights of a head are stored")
+    trees = {}
+    for name in (name for name in FILES if name.endswith(".py")):
+        try:
+            trees[name] = ast.parse((folder / name).read_text(encoding="utf-8"), filename=name)
+        except (SyntaxError, ValueError) as error:
+            problems.append(f"{folder / name} is not Python: {error}")
+    auto_map = config.get("auto_map", {})
+    for auto_class, reference in AUTO_MAP.items():
+        module, _, name = reference.partition(".")
+        if auto_map.get(auto_class) != reference:
+            problems.append(f"{folder / 'config.json'}: auto_map must say {auto_class}: {reference}")
+        elif f"{module}.py" in trees and name not in _classes(trees[f"{module}.py"]):
+            problems.append(f"{folder / module}.py does not define {name}, which auto_map names")
+    for name, tree in trees.items():
+        for imported in _foreign_imports(tree, folder):
+            problems.append(
+                f"{folder / name} imports {imported}: remote code may use only torch, transformers, siblings"
+            )
+    return problems
+
+
+def _classes(tree: ast.Module) -> set[str]:
+    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _foreign_imports(tree: ast.Module, folder: Path) -> Iterator[str]:
+    """Yield imports that a machine without open-codesage can not satisfy."""
+    at_hand = {*sys.stdlib_module_names, "torch", "transformers"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] not in at_hand)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            if node.module and node.module.partition(".")[0] not in at_hand:
+                yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level > 1 or not (folder / f"{module}.py").is_file():
+                yield f"{'.' * node.level}{module}"
+
+
+def _card_problems(folder: Path) -> list[str]:
+    from huggingface_hub import ModelCard
+
+    try:
+        card = ModelCard.load(folder / "README.md")
+    except (ValueError, TypeError) as error:
+        return [f"{folder / 'README.md'}: the metadata of the card can not be read: {error}"]
+    if not card.data.get("license"):
+        return [f"{folder / 'README.md'}: the metadata of the card names no license"]
+    return []
+
+
+def _tokenizer_problems(folder: Path) -> list[str]:
+    from transformers import PreTrainedTokenizerFast
+
+    where = folder / "tokenizer.json"
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    except _LOADING_ERRORS as error:
+        return [f"{where} can not be opened: {error}"]
+    model = _json(folder / "config.json")
+    problems = []
+    if "auto_map" in _json(folder / "tokenizer_config.json"):
+        problems.append(f"{folder / 'tokenizer_config.json'} asks for a class of its own; save a plain fast tokenizer")
+    if len(tokenizer) > model["vocab_size"]:
+        problems.append(f"{where} has {len(tokenizer)} tokens, the model's vocabulary only {model['vocab_size']}")
+    for special in ("eos", "pad"):
+        if getattr(tokenizer, f"{special}_token_id") != model.get(f"{special}_token_id"):
+            problems.append(f"{where} and config.json disagree on the {special} token")
+    if tokenizer.model_max_length > model["max_position_embeddings"]:
+        problems.append(
+            f"{folder / 'tokenizer_config.json'}: model_max_length {tokenizer.model_max_length} "
+            f"is beyond the model's {model['max_position_embeddings']} positions"
+        )
+        return problems
+    for text in ("x", "x " * tokenizer.model_max_length):
+        if tokenizer(text, truncation=True)["input_ids"][-1] != tokenizer.eos_token_id:
+            problems.append(f"{where} does not end an input of {len(text)} characters with EOS")
+    return problems
+
+
+def _embedding_problems(folder: Path) -> list[str]:
+    import open_codesage.modeling  # noqa: F401 (registers our classes, so that none is taken from the folder)
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from torch.nn.functional import normalize
+
+    try:
+        sentence_model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    except _LOADING_ERRORS as error:
+        return [f"{folder} can not be opened as a SentenceTransformer: {error}"]
+    encoder, tokenizer = sentence_model[0].auto_model, sentence_model.tokenizer
+    embeddings = sentence_model.encode(list(PROBES), convert_to_tensor=True)
+    batch = tokenizer(list(PROBES), padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        pooled = normalize(encoder(**batch).pooler_output, dim=-1)
+    if not torch.isfinite(embeddings).all():
+        return [f"{folder}: the embeddings hold NaN or Inf"]
+    difference = (embeddings - pooled).abs().max().item()
+    if difference > TOLERANCE:
+        return [
+            f"{folder}: the embedding of SentenceTransformer is {difference:.1e} away from the normalised "
+            "pooler_output of AutoModel; modules.json must be encoder, mean pooling, normalisation"
+        ]
+    return []
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
