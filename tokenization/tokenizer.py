@@ -1,0 +1,170 @@
+r"""Byte-level BPE for source code, and the alignment of its tokens with identifiers.
+
+`train_tokenizer` learns a tokenizer that keeps these promises wherever `AutoTokenizer` loads it, without this package:
+
+* `<|endoftext|>` is 0, `<mask>` is 1, `<pad>` is 2; decoding gives back every text exactly.
+* Every input ends with `<|endoftext|>`, also when it is truncated (the model averages over all tokens, this one too).
+* The text `<|endoftext|>` or `<mask>` in a source file is text; `split_special_tokens=False` has it read as a token.
+* A token that touches an identifier holds nothing else than (parts of) that identifier and white space.
+
+The last promise makes deobfuscation exact: masking an identifier never masks its neighbours. The paper (appendix A.5)
+reaches it by tokenizing every identifier on its own; here it follows from where words may be split, so that training
+and inference see the same tokens. (One exception: a name spelled with Unicode escapes, such as `\u0061`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from .identifiers import Identifier
+
+END, MASK, PAD = "<|endoftext|>", "<mask>", "<pad>"
+"""The special tokens, in the order of their ids 0, 1, 2."""
+
+_WORD = r"\p{L}\p{M}\p{Pc}"
+# No run is longer than this: without a bound the regular-expression engine gives up (and panics) in runs of millions.
+_RUN = "{1,1000}"
+_PIECES = (
+    # Letters, combining marks and underscores are one class: `__init__(` is `__init__` and `(`.
+    rf" ?[{_WORD}]{_RUN}",
+    # White space, less a last space that belongs to what follows: "\n    return" is "\n   " and " return".
+    rf"(?:(?! [^\s\p{{N}}])\s){_RUN}",
+    r"\p{N}",
+    # Ruby names end in ? or !, so these stand alone after a name.
+    rf"(?<=[{_WORD}\p{{N}}])[?!]",
+    # The sigils of PHP, Ruby, JavaScript and C#: "#@name", "$$name". Only # is gathered, for rules in comments.
+    " ?[$@]",
+    f" ?#{_RUN}",
+    # Other ASCII, then other characters beyond ASCII (symbols, emoji), which some languages allow in names.
+    rf" ?[^\s{_WORD}\p{{N}}$@#{chr(0x80)}-{chr(0x10FFFF)}]{_RUN}",
+    rf" ?[^\s{_WORD}\p{{N}}\x00-\x7F]{_RUN}",
+)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int, model_max_length: int) -> PreTrainedTokenizerFast:
+    """Learn a byte-level BPE vocabulary from source files.
+
+    The same texts in the same order give the same files, byte for byte.
+
+    Args:
+        texts: Whole source files.
+        vocab_size: Number of tokens, special tokens and the 256 bytes included. Little text gives fewer.
+        model_max_length: Number of tokens, the end token included, to which `truncation=True` cuts.
+
+    Returns:
+        A tokenizer whose `save_pretrained` writes `tokenizer.json` and `tokenizer_config.json` and nothing else.
+
+    Raises:
+        ValueError: If the vocabulary can not hold the bytes and special tokens, if nothing fits beside the end token,
+            or if there is no text.
+    """
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = (END, MASK, PAD)
+    if vocab_size < len(alphabet) + len(special):
+        raise ValueError(
+            f"vocab_size is {vocab_size}, but 256 bytes and {len(special)} special tokens need {256 + len(special)}."
+        )
+    if model_max_length < 2:
+        raise ValueError(f"model_max_length is {model_max_length}: one token and the end token need at least 2.")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex("|".join(_PIECES)), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in special],
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    count = 0
+
+    def counted() -> Iterable[str]:
+        nonlocal count
+        for text in texts:
+            count += bool(text)
+            yield text
+
+    tokenizer.train_from_iterator(counted(), trainer)
+    if not count:
+        raise ValueError("There is no text to learn a vocabulary from: the corpus is empty or was filtered away.")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", pair=f"$A {END} $B {END}", special_tokens=[(END, 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=END,
+        eos_token=END,
+        unk_token=END,
+        mask_token=MASK,
+        pad_token=PAD,
+        model_max_length=model_max_length,
+        padding_side="right",
+        truncation_side="right",
+        split_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def encode_with_identifiers(
+    texts: Sequence[str], identifiers: Sequence[Sequence[Identifier]], tokenizer: PreTrainedTokenizerBase
+) -> list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]]:
+    """Tokenize texts and say for each token to which identifier it belongs.
+
+    A token belongs to an identifier if their character spans overlap. Containment would be wrong on both sides: the
+    span of a word includes the space before it, and one character can be several tokens, each with the whole span.
+
+    Args:
+        texts: The texts, exactly as they were parsed.
+        identifiers: For each text its identifiers: spans in characters, sorted and disjoint, ids from 1.
+        tokenizer: Any fast tokenizer.
+
+    Returns:
+        For each text two arrays of one length: token ids, and the id of each token's identifier or 0. No special tokens
+        are added, and a text that looks like one is text.
+
+    Raises:
+        ValueError: If the numbers of texts and lists differ, or a span does not follow the span before it.
+    """
+    if len(texts) != len(identifiers):
+        raise ValueError(f"There are {len(texts)} texts but identifiers of {len(identifiers)}.")
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        split_special_tokens=True,
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
+    return [
+        (np.asarray(ids, dtype=np.uint32), _identifier_ids(np.asarray(spans, dtype=np.int64).reshape(-1, 2), found))
+        for ids, spans, found in zip(encoded["input_ids"], encoded["offset_mapping"], identifiers, strict=True)
+    ]
+
+
+def _identifier_ids(spans: npt.NDArray[np.int64], identifiers: Sequence[Identifier]) -> npt.NDArray[np.uint32]:
+    """Return, for token spans [T, 2], the id of the first identifier that each overlaps, or 0."""
+    if not identifiers:
+        return np.zeros(len(spans), dtype=np.uint32)
+    start, end, number = np.array([(x.start, x.end, x.id) for x in identifiers], dtype=np.int64).T
+    if (end <= start).any() or (start[1:] < end[:-1]).any() or number.min() < 1:
+        raise ValueError("Identifiers must be sorted, disjoint and not empty, with ids from 1.")
+    nearest = np.searchsorted(end, spans[:, 0], side="right")
+    reached = np.append(start, np.iinfo(np.int64).max)[nearest] < spans[:, 1]
+    return np.where(reached, np.append(number, 0)[nearest], 0).astype(np.uint32)
