@@ -1,0 +1,357 @@
+"""What Stage I runs: transformers' Trainer over packed rows in a fixed order, and the run around it.
+
+Contract: `run(config)` is `pretrain.main` without its first checks. `DenoisingTrainer` is a Trainer for models whose
+logits, given labels [B, T], are those of the labelled positions, [M, V] in row-major order.
+
+Invariants: the rows of a step are a function of the seed and the step, their masks of the seed, the epoch and the row.
+An evaluation draws nothing from the generators that training uses. The evaluation loss is the mean over labelled
+tokens, for any batch size and number of devices.
+"""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import datasets
+import torch
+import torch.nn.functional as F
+import transformers
+from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import (
+    AutoTokenizer,
+    EvalPrediction,
+    IntervalStrategy,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from ..console import say
+from ..data.corpus import Corpus
+from ..data.folders import new_folder
+from ..data.masking import IGNORED, IdentifierMaskingCollator
+from ..data.shards import prepare_shards
+from ..data.stream import EpochStream
+from .checkpoints import (
+    SealedCheckpoints,
+    begin_run,
+    digest,
+    read_json,
+    require_safetensors,
+    require_same_settings,
+    run_folder,
+    write_json,
+)
+from .pretrain import PretrainConfig
+from .throughput import Throughput, measured_peak, training_flops
+
+LOG = "training.json"
+
+# What may change between an interruption and its continuation: it does not change what is learnt.
+FREE = {
+    "output", "shards", "resume", "save_steps", "eval_steps", "eval_rows", "logging_steps", "num_workers",
+    "device_batch_size", "compile",
+}  # fmt: skip
+
+
+# Arguments of the Trainer that are worked out from the settings and the number of devices.
+COMPUTED = {
+    "max_steps", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+}  # fmt: skip
+
+
+class DenoisingTrainer(Trainer):
+    """The Trainer with exact evaluation losses, exact counts of model FLOPs, and its rows in the order of the dataset.
+
+    Args:
+        eval_collators: for each name in `eval_dataset`, the collator that draws its masks.
+        rows: rows in an epoch, by which the log tells epochs.
+        kwargs: the Trainer's own arguments.
+    """
+
+    def __init__(self, eval_collators: Mapping[str, Callable[[list[Any]], Any]], rows: int, **kwargs: Any) -> None:
+        super().__init__(compute_metrics=_mean_loss, **kwargs)
+        self.eval_collators = eval_collators
+        self.rows = rows
+
+    def get_eval_dataloader(self, eval_dataset: str | Any | None = None) -> DataLoader:
+        """Return the loader of an evaluation set, with that set's masks."""
+        training_collator: Any = self.data_collator
+        if isinstance(eval_dataset, str):
+            self.data_collator = self.eval_collators[eval_dataset]
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = training_collator
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate without a trace in the random state: a data loader draws a seed from it that nobody here needs."""
+        with torch.random.fork_rng(devices=[]):
+            return super().evaluate(*args, **kwargs)
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return each row's summed loss and number of labels, [B] each, in the places of predictions and labels."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            logits = model(**inputs).logits
+        labelled = inputs["labels"] != -100
+        losses = F.cross_entropy(logits.float(), inputs["labels"][labelled], reduction="none")
+        row = labelled.nonzero()[:, 0]
+        sums = torch.zeros(len(labelled), device=losses.device).index_add_(0, row, losses)
+        return None, sums, labelled.sum(dim=1)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> float:
+        """Count as the MFU is defined, not by the size of the padded batch."""
+        return training_flops(self.model.config, inputs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log with the epoch of the data; the dataset is one long stream, of which the Trainer sees a single epoch."""
+        self.state.epoch = self.state.global_step * self.get_total_train_batch_size(self.args) / self.rows
+        # Given the start time, the Trainer would add its own tokens per second, evaluation and saving included.
+        super().log(logs)
+
+
+def run(config: PretrainConfig) -> Path:
+    """Train, go on training, or find that the model is there already; see `pretrain.main`."""
+    args = _training_arguments(config)
+    report = say if args.process_index == 0 else _silent
+    if not (config.tokenizer / "tokenizer.json").is_file():
+        raise ValueError(f"{config.tokenizer} is not a tokenizer folder: write one with `open-codesage tokenizer`")
+    tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
+    with args.main_process_first(local=False):
+        corpus = Corpus(config.corpus)
+        files = {split: corpus.files(split, config.languages or None) for split in ("train", "held_out")}
+    settings = _settings(config)
+    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
+        if not (config.output / LOG).is_file():
+            raise ValueError(f"{config.output} exists and is no model of this command: choose another output")
+        require_same_settings(config.output, read_json(config.output / LOG)["settings"], settings)
+        report(f"{config.output} is finished already")
+        return config.output
+    model = initial_model(config, tokenizer)
+    collator = _collator(config, tokenizer, config.deobfuscation_share)
+    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    with args.main_process_first(local=False):
+        rows = _rows_folder(config, settings)
+        train = prepare_shards(files["train"], tokenizer, config.max_length, rows / "train", config.num_workers)
+        held_out = None
+        if len(files["held_out"]):
+            held_out = prepare_shards(
+                files["held_out"], tokenizer, config.max_length, rows / "held_out", config.num_workers
+            )
+    if held_out is None:
+        report(f"{config.corpus} has no held-out files: the model will not be evaluated")
+        args.eval_strategy = IntervalStrategy.NO
+    args.max_steps = config.steps or math.ceil((config.epochs or 0) * len(train) / config.batch_size)
+    peak = measured_peak(args.device, torch.bfloat16 if config.bf16 else torch.float32)
+    report(
+        f"Stage I: {model.num_parameters():,} parameters, {len(train):,} rows of {config.max_length} tokens, "
+        f"{args.max_steps:,} steps of {config.batch_size} rows, peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
+    )
+    trainer = DenoisingTrainer(
+        model=model,
+        args=args,
+        data_collator=collator,
+        train_dataset=EpochStream(train, config.seed, args.max_steps * config.batch_size),
+        eval_dataset=held_out
+        and {
+            name: EpochStream(held_out, config.seed, min(len(held_out), config.eval_rows))
+            for name in ("random", "identifier")
+        },
+        eval_collators={
+            "random": _collator(config, tokenizer, 0.0),
+            "identifier": partial(_identifier_masks, _collator(config, tokenizer, 1.0)),
+        },
+        rows=len(train),
+        callbacks=[Throughput(peak * args.world_size), SealedCheckpoints()],
+    )
+    # Processes must not draw the same dropout. A checkpoint brings the states of its own.
+    torch.manual_seed(config.seed + args.process_index)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    _write_model(trainer, tokenizer, config.output, settings, peak)
+    return config.output
+
+
+def _training_arguments(config: PretrainConfig) -> TrainingArguments:
+    """Translate the settings; also starts the process group under torchrun."""
+    ours: dict[str, Any] = {
+        "output_dir": str(run_folder(config.output)),
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup_steps,
+        "lr_scheduler_type": config.schedule,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": config.seed,
+        "bf16": config.bf16,
+        "torch_compile": config.compile,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        "save_only_model": False,
+        "eval_strategy": "steps",
+        "eval_steps": config.eval_steps or 10**12,
+        "logging_strategy": "steps",
+        "logging_steps": config.logging_steps,
+        "dataloader_num_workers": config.num_workers,
+        "train_sampling_strategy": "sequential",
+        "ignore_data_skip": False,
+        "include_num_input_tokens_seen": "non_padding",
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+    }
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    for key in config.trainer:
+        if key in ours or key in COMPUTED:
+            raise ValueError(f"trainer: {key} is set by this command: use its own options")
+        if key not in known:
+            raise ValueError(f"trainer: transformers' TrainingArguments has no {key!r}")
+    limit = {"save_total_limit": 2, "ddp_find_unused_parameters": False}
+    args = TrainingArguments(**(limit | config.trainer | ours))
+    if args.save_total_limit == 1:
+        raise ValueError("trainer: save_total_limit must be at least 2: the newest checkpoint may be damaged")
+    if args.n_gpu > 1:
+        raise ValueError(f"{args.n_gpu} GPUs and one process: start with torchrun, or show it one GPU only")
+    share, rest = divmod(config.batch_size, args.world_size)
+    rows = min(config.device_batch_size, share)
+    if rest or share % rows:
+        raise ValueError(
+            f"batch_size {config.batch_size} is not a multiple of device_batch_size {rows} x {args.world_size} devices"
+        )
+    args.per_device_train_batch_size = args.per_device_eval_batch_size = rows
+    args.gradient_accumulation_steps = share // rows
+    return args
+
+
+def _settings(config: PretrainConfig) -> dict[str, Any]:
+    """Everything that the result depends on. Data count by their contents, wherever they lie."""
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings["corpus"] = digest(*sorted(config.corpus.glob("files/*.parquet")), config.corpus / "held_out.json")
+    settings["tokenizer"] = digest(config.tokenizer / "tokenizer.json")
+    if config.init_from is not None:
+        require_safetensors(config.init_from)
+        settings["init_from"] = digest(*sorted(config.init_from.glob("*.safetensors")))
+    return settings
+
+
+def initial_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> CodeSageForMaskedLM:
+    """Make the model of the first step: new weights out of the seed, or those of another folder."""
+    set_seed(config.seed)
+    vocabulary = len(tokenizer)
+    if unknown := config.model.keys() - CodeSageConfig().to_dict().keys():
+        raise ValueError(f"model: CodeSageConfig has no {', '.join(sorted(unknown))}")
+    if config.preset is not None:
+        fitted = {
+            "vocab_size": vocabulary,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        }
+        model = CodeSageForMaskedLM(CodeSageConfig.from_preset(config.preset, **(fitted | config.model)))
+    else:
+        model_config = CodeSageConfig.from_pretrained(config.init_from, **config.model)
+        model, info = CodeSageForMaskedLM.from_pretrained(
+            config.init_from, config=model_config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        if info["missing_keys"]:
+            raise ValueError(f"{config.init_from} has no weights for {', '.join(sorted(info['missing_keys']))}")
+    if model.config.vocab_size < vocabulary:
+        raise ValueError(f"{config.tokenizer} has {vocabulary} tokens, the model {model.config.vocab_size}")
+    if model.config.max_position_embeddings < config.max_length:
+        raise ValueError(f"max_length {config.max_length} is over the model's {model.config.max_position_embeddings}")
+    return model
+
+
+def _rows_folder(config: PretrainConfig, settings: dict[str, Any]) -> Path:
+    """Return the folder for rows of this origin."""
+    origin = [settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
+    name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
+    return (config.shards or run_folder(config.output) / "shards") / name
+
+
+def _collator(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, deobfuscation_share: float
+) -> IdentifierMaskingCollator:
+    return IdentifierMaskingCollator(
+        tokenizer,
+        seed=config.seed,
+        deobfuscation_share=deobfuscation_share,
+        mask_rate=config.mask_rate
+        if config.highest_mask_rate is None
+        else (config.mask_rate, config.highest_mask_rate),
+        identifier_share=config.identifier_share,
+        random_share=config.random_share,
+        keep_share=config.keep_share,
+        # Compiled code is made for one shape.
+        length=config.max_length if config.compile else None,
+    )
+
+
+def _identifier_masks(collator: IdentifierMaskingCollator, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """Mask identifiers, and leave the random masks of documents without identifiers out of the labels."""
+    batch = collator(rows)
+    for labels, row in zip(batch["labels"], rows, strict=True):
+        names = torch.from_numpy(row["identifier_ids"] != 0)
+        labels[: len(names)][~names] = IGNORED
+    return batch
+
+
+def _mean_loss(prediction: EvalPrediction) -> dict[str, float]:
+    return {"loss": float(prediction.predictions.sum() / prediction.label_ids.sum())}
+
+
+def _write_model(
+    trainer: DenoisingTrainer, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any], peak: float
+) -> None:
+    """Write the model folder at once, by the main process."""
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.args.should_save:
+        return
+    model, state = trainer.accelerator.unwrap_model(trainer.model), trainer.state
+    last = next(entry for entry in reversed(state.log_history) if "train_seconds" in entry)
+    seconds, devices = last["train_seconds"], trainer.args.world_size
+    log = {
+        "settings": settings,
+        "parameters": model.num_parameters(),
+        "steps": state.global_step,
+        "tokens": state.num_input_tokens_seen,
+        "seconds": seconds,
+        "tokens_per_second": state.num_input_tokens_seen / seconds,
+        "flops": state.total_flos,
+        "mfu": state.total_flos / seconds / (peak * devices),
+        "peak_flops_per_device": peak,
+        "devices": devices,
+        "device": str(trainer.args.device),
+        "versions": {module.__name__: module.__version__ for module in (torch, transformers, accelerate, datasets)},
+        "log": state.log_history,
+    }
+    with new_folder(output) as folder:
+        model.save_pretrained(folder, state_dict=weights)
+        tokenizer.save_pretrained(folder)
+        write_json(folder / LOG, log)
+    losses = [
+        f"{name} masks {entry[f'eval_{name}_loss']:.3f}"
+        for name in ("random", "identifier")
+        if (entry := next((entry for entry in reversed(state.log_history) if f"eval_{name}_loss" in entry), None))
+    ]
+    say(
+        f"Stage I: {log['tokens']:,} tokens in {seconds:.0f} s ({log['tokens_per_second']:,.0f} tokens/s, "
+        f"MFU {log['mfu']:.1%}), held-out loss: {', '.join(losses) or 'not evaluated'}; model in {output}"
+    )
+
+
+def _silent(message: str) -> None:
+    """Say nothing: one process speaks for all."""
