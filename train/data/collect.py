@@ -13,6 +13,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -237,19 +238,21 @@ def _open_dataset(dataset: str, config_name: str | None, data_dir: str | None, s
     import datasets  # slow, and not needed for folders
 
     local = Path(dataset)
-    options: dict[str, Any] = {"streaming": True, "split": split}
-    try:
-        if not local.exists():
-            if _format(local) or local.is_absolute() or dataset.startswith("."):
-                raise ValueError(f"{dataset} is missing")
-            return datasets.load_dataset(dataset, config_name, data_dir=data_dir, **options)
+    if local.exists():
         files = [local] if local.is_file() else sorted(path for path in local.rglob("*") if _format(path))
         formats = {_format(path) for path in files}
         if len(formats) != 1 or None in formats:
             raise ValueError(f"{dataset} must be a .parquet or .jsonl file, or a folder of one of the two kinds")
-        options["split"] = "train"
-        return datasets.load_dataset(str(formats.pop()), data_files=[str(path) for path in files], **options)
-    except (OSError, datasets.exceptions.DatasetsError) as error:
+        if not any(path.stat().st_size for path in files):
+            raise ValueError(f"{dataset} is empty: there is no row to extract from")
+        load = partial(datasets.load_dataset, formats.pop(), data_files=[str(path) for path in files], split="train")
+    elif _format(local) or local.is_absolute() or dataset.startswith("."):
+        raise ValueError(f"the dataset {dataset} is missing: give a Hub id or a local file or folder")
+    else:
+        load = partial(datasets.load_dataset, dataset, config_name, data_dir=data_dir, split=split)
+    try:
+        return load(streaming=True)
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(f"the dataset {dataset} can not be opened ({error}): give a Hub id or a local file") from error
 
 

@@ -100,7 +100,7 @@ class Corpus:
                     f"choose among {', '.join(sorted(present))}"
                 )
             chosen = pc.and_(chosen, pc.is_in(table.column("language"), value_set=pa.array(wanted, pa.string())))
-        return rows.select(pc.indices_nonzero(chosen.combine_chunks()).to_numpy())
+        return rows.select(pc.indices_nonzero(chosen.combine_chunks()).to_numpy().astype("int64"))
 
     @cached_property
     def _files(self) -> "datasets.Dataset":

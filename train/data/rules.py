@@ -81,6 +81,6 @@ def reject_name(name: str, size: int, max_bytes: int) -> Reason | None:
 def reject_text(text: str) -> Reason | None:
     """Judge a file by its text."""
     lines = text.splitlines()
-    if any(len(line) > LONGEST_LINE for line in lines) or len(text) > LONGEST_MEAN_LINE * len(lines):
+    if any(len(line) > LONGEST_LINE for line in lines) or sum(map(len, lines)) > LONGEST_MEAN_LINE * len(lines):
         return "minified"
     return "generated" if _GENERATED_HEADER.search(text, 0, HEADER) else None
