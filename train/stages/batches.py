@@ -1,0 +1,209 @@
+"""What a batch of Stage II is: which pairs stand in it, and which form of their code.
+
+Contract: `PairBatchSampler` is a batch sampler and `PairCollator` a data collator of the sentence-transformers trainer,
+for a dataset with the text columns summary, code and hard_positive, and the column language.
+
+Invariants of every *global* batch, that is of the consecutive batches that the processes take in one step:
+
+* its pairs are of one language, unless that is switched off;
+* no two of its pairs have the same summary, the same code or the same hard positive: what is equal is no negative;
+* it is full. How many batches an epoch has is the same in every epoch, so that a step number says what was seen.
+
+The batches of an epoch are a function of the data, the seed and the epoch; the form of a row is one of the seed and the row.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.util.distributed import get_world_size
+
+from ..data.randomness import Words, derive, permutation
+
+LANGUAGE = "language"
+
+Rows = NDArray[np.int64]
+
+
+class PairBatchSampler(DefaultBatchSampler):
+    """Deals the pairs of a dataset to full batches of one language without duplicates.
+
+    Pairs that share a value, directly or through other pairs, form a *kin*. In every epoch the kins of a language are
+    put into a random order and their pairs are dealt to that language's K batches in turn, as cards are: the pairs of a
+    kin follow each other, so no batch gets two, provided that a kin has at most K. Of larger kins, K pairs take part,
+    others in every epoch. K is the largest number for which all batches become full; the pairs that are left over sit
+    out, others in every epoch. So languages are mixed in proportion to their sizes.
+
+    Args:
+        dataset: the pairs. All columns but `language` must hold texts and are compared for duplicates.
+        batch_size: pairs in a batch of one process.
+        drop_last: without effect, incomplete batches are always dropped; here for the trainer, like the next two.
+        valid_label_columns: without effect.
+        generator: without effect.
+        seed: seed of the order.
+        one_language: keep the languages apart.
+        processes: processes that take a batch each in every step; those of torch.distributed if None.
+
+    Attributes:
+        global_batch_size: pairs in a step.
+        rows_per_epoch: pairs that take part in an epoch.
+        left_out: languages with too few different pairs for one batch, and their numbers of pairs.
+
+    Raises:
+        ValueError: the dataset has no language column though languages are to be kept apart, or can not fill one batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        drop_last: bool = True,
+        valid_label_columns: list[str] | None = None,
+        generator: torch.Generator | None = None,
+        seed: int = 0,
+        one_language: bool = True,
+        processes: int | None = None,
+    ) -> None:
+        super().__init__(dataset, batch_size, True, valid_label_columns, generator, seed)
+        self.processes = processes or get_world_size()
+        self.global_batch_size = batch_size * self.processes
+        if one_language and LANGUAGE not in dataset.column_names:
+            raise ValueError(f"batches of one language need a column {LANGUAGE!r}, there are {dataset.column_names}")
+        languages, keys = _keys(dataset)
+        parts = {name: np.flatnonzero(languages == name) for name in np.unique(languages)} if one_language else {}
+        self._parts = [
+            (rows, kins, _full_batches(np.bincount(kins), self.global_batch_size))
+            for rows in (parts.values() if one_language else [np.arange(len(dataset))])
+            for kins in [_kins([column[rows] for column in keys])]
+        ]
+        self.left_out = {
+            str(name): len(rows) for name, (rows, _, batches) in zip(parts, self._parts, strict=False) if not batches
+        }
+        self._batches = sum(batches for _, _, batches in self._parts)
+        self.rows_per_epoch = self._batches * self.global_batch_size
+        if not self._batches:
+            kind = "of one language " if one_language else ""
+            raise ValueError(
+                f"{len(dataset):,} pairs do not fill a batch of {self.global_batch_size:,} different pairs {kind}"
+                "(equal summaries or codes never share one): choose a smaller batch_size, or take more data"
+            )
+
+    def __len__(self) -> int:
+        return self._batches * self.processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.global_batches():
+            for share in batch.reshape(self.processes, -1):
+                yield share.tolist()
+
+    def global_batches(self) -> Rows:
+        """Return the epoch's steps: row indices, [steps, pairs of all processes]."""
+        key = derive(self.seed, self.epoch)
+        batches = np.concatenate([
+            _deal(*part, self.global_batch_size, derive(key, number)) for number, part in enumerate(self._parts)
+        ])  # fmt: skip
+        return batches[permutation(derive(key, len(self._parts)), len(batches))]
+
+
+def _keys(dataset: Dataset) -> tuple[NDArray[np.str_], list[NDArray[np.uint64]]]:
+    """Read a dataset once: the language of each row, and a 64-bit hash of its value in each other column.
+
+    Different values with one hash, once in many billions, only keep two pairs out of each other's batches.
+    """
+    columns = [name for name in dataset.column_names if name != LANGUAGE]
+    languages: list[str] = []
+    digests: list[list[bytes]] = [[] for _ in columns]
+    for block in dataset.with_format("arrow").iter(batch_size=10_000):
+        if LANGUAGE in dataset.column_names:
+            languages += block[LANGUAGE].to_pylist()
+        for name, column in zip(columns, digests, strict=True):
+            column += [hashlib.blake2b(value.encode(), digest_size=8).digest() for value in block[name].to_pylist()]
+    return np.array(languages), [np.frombuffer(b"".join(column), dtype=np.uint64) for column in digests]
+
+
+def _kins(keys: Sequence[NDArray[np.uint64]]) -> Rows:
+    """Number the groups of rows that are connected by equal values in any column: [rows]."""
+    size = len(keys[0])
+    rows, values, nodes = np.tile(np.arange(size), len(keys)), [], size
+    for column in keys:
+        _, value = np.unique(column, return_inverse=True)
+        values.append(value + nodes)
+        nodes += value.max() + 1
+    edges = coo_array((np.ones(len(rows), dtype=np.bool_), (rows, np.concatenate(values))), shape=(nodes, nodes))
+    _, labels = connected_components(edges, directed=False)
+    return np.unique(labels[:size], return_inverse=True)[1]
+
+
+def _full_batches(kin_sizes: Rows, batch_size: int) -> int:
+    """The largest K for which K batches can be filled, each with at most one pair of a kin.
+
+    The pairs that take part in K batches, the sum of min(size, K), grow slower and slower with K: once they are too few
+    they stay too few, and bisection finds the last K.
+    """
+    low, high = 0, int(kin_sizes.sum()) // batch_size
+    while low < high:
+        middle = (low + high + 1) // 2
+        if np.minimum(kin_sizes, middle).sum() >= middle * batch_size:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _deal(rows: Rows, kins: Rows, batches: int, batch_size: int, key: Words) -> Rows:
+    """Deal the rows of one language to its batches: [batches, batch_size]."""
+    shuffled = permutation(derive(key, 0), len(rows))
+    kin_order = permutation(derive(key, 1), kins.max() + 1)[kins[shuffled]]
+    order = np.argsort(kin_order, kind="stable")
+    place = kin_order[order]
+    rank_in_kin = np.arange(len(place)) - np.searchsorted(place, place)
+    chosen = rows[shuffled[order[rank_in_kin < batches]]]
+    return chosen[: batches * batch_size].reshape(batch_size, batches).T
+
+
+@dataclass
+class PairCollator:
+    """Turns rows into tokenised texts and codes, the code side in full or as hard positive (section 3.2).
+
+    A hard positive is a function without its signature and return statements.
+
+    Attributes:
+        preprocess: tokenises a list of texts; the model's own `preprocess`.
+        text_max_length: tokens to which summaries are cut.
+        code_max_length: tokens to which code is cut.
+        hard_positive_share: share of rows whose code side is the hard positive; the paper has 1.
+        seed: seed of that choice.
+    """
+
+    preprocess: Callable[..., dict[str, Any]]
+    text_max_length: int
+    code_max_length: int
+    hard_positive_share: float = 1.0
+    seed: int = 0
+    valid_label_columns: tuple[str, ...] = ()
+
+    def __call__(self, rows: list[dict[str, str]]) -> dict[str, Any]:
+        """Tokenise a batch: keys `text_*` and `code_*`, padded to the longest of each side."""
+        sides = {
+            "text": ([row["summary"] for row in rows], self.text_max_length),
+            "code": ([self.code(row) for row in rows], self.code_max_length),
+        }
+        return {
+            f"{side}_{key}": value
+            for side, (texts, length) in sides.items()
+            for key, value in self.preprocess(texts, processing_kwargs={"text": {"max_length": length}}).items()
+        }
+
+    def code(self, row: dict[str, str]) -> str:
+        """Choose the form of a row's code, as a function of the seed and the code."""
+        key = hashlib.blake2b(row["code"].encode(), digest_size=8, salt=self.seed.to_bytes(16, "little", signed=True))
+        hard = int.from_bytes(key.digest(), "little") < self.hard_positive_share * 2**64
+        return row["hard_positive"] if hard else row["code"]

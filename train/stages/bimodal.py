@@ -1,0 +1,328 @@
+"""What Stage II runs: the sentence-transformers trainer over full batches of pairs, and the run around it.
+
+Contract: `run(config)` is `contrast.main` without its first checks.
+
+Invariants: the pairs of a step are a function of the seed and the step, and their form one of the seed and the pair. An
+evaluation draws nothing from the generators that training uses. The loss, and with it the meaning of batch_size, is that
+of one device, however many there are.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import datasets
+import sentence_transformers
+import torch
+import transformers
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.sentence_transformer.modules import Pooling
+from torch import Tensor, nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+
+import open_codesage.modeling  # noqa: F401  registers the Auto classes
+
+from ..console import say
+from ..data.corpus import Corpus
+from ..data.folders import new_folder
+from ..data.randomness import permutation
+from .batches import LANGUAGE, PairBatchSampler, PairCollator
+from .checkpoints import (
+    SealedCheckpoints,
+    begin_run,
+    digest,
+    read_json,
+    require_safetensors,
+    require_same_settings,
+    run_folder,
+    write_json,
+)
+from .collapse import CollapseAlarm
+from .contrast import ContrastConfig
+from .losses import HardNegativeContrastiveLoss, collapse_value
+from .throughput import Throughput, measured_peak, training_flops
+
+LOG = "training.json"
+
+# What may change between an interruption and its continuation: it does not change what is learnt.
+FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers"}
+
+SIDES = ("text", "code")
+
+
+class BimodalTrainer(SentenceTransformerTrainer):
+    """The sentence-transformers trainer with a given batch sampler, and counts of tokens and model FLOPs.
+
+    Args:
+        batches: the sampler of the training pairs.
+        kwargs: the trainer's own arguments.
+    """
+
+    def __init__(self, batches: PairBatchSampler, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batches = batches
+        self.encoder_config = self.model.transformers_model.config
+        self.add_callback(_Epochs(batches))
+
+    def get_batch_sampler(self, *args: Any, **kwargs: Any) -> PairBatchSampler:
+        """Return the sampler that was given."""
+        return self.batches
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Leave the card to `export`: this one would be written at every checkpoint, with extracts of the corpus."""
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """Train on a batch, and count its tokens."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        tokens = torch.stack([inputs[f"{side}_attention_mask"].sum() for side in SIDES]).sum()
+        self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens.to(self.args.device)).sum())
+        return loss
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> float:  # type: ignore[override]
+        """Count one forward and one backward pass of the encoder; that gradient caching repeats one is our affair."""
+        sides = ({key: inputs[f"{side}_{key}"] for key in ("input_ids", "attention_mask")} for side in SIDES)
+        return sum(training_flops(self.encoder_config, side) for side in sides)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate without a trace in the random state: a data loader draws a seed from it that nobody here needs."""
+        with torch.random.fork_rng(devices=[]):
+            return super().evaluate(*args, **kwargs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log without the Trainer's own tokens per second, which include evaluation and saving."""
+        super().log(logs)
+
+
+class _Epochs(TrainerCallback):
+    """Tells the sampler the epoch. The Trainer fails to when several processes go on in the middle of an epoch."""
+
+    def __init__(self, batches: PairBatchSampler) -> None:
+        self.batches = batches
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.batches.set_epoch(state.global_step // (len(self.batches) // self.batches.processes))
+
+
+def run(config: ContrastConfig) -> Path:
+    """Train, go on training, or find that the model is there already; see `contrast.main`."""
+    args = _training_arguments(config)
+    report = say if args.process_index == 0 else _silent
+    settings = _settings(config)
+    if config.output.exists():
+        if not (config.output / LOG).is_file():
+            raise ValueError(f"{config.output} exists and is no model of this command: choose another output")
+        require_same_settings(config.output, read_json(config.output / LOG)["settings"], settings)
+        report(f"{config.output} is finished already")
+        return config.output
+    set_seed(config.seed)
+    model = _model(config)
+    with args.main_process_first(local=False):
+        corpus = Corpus(config.corpus)
+        pairs, held_out = (corpus.functions(split, config.languages or None) for split in ("train", "held_out"))
+    columns = ["summary", "code", *(["hard_positive"] if config.hard_positive_share else []), LANGUAGE]
+    pairs = pairs.select_columns(columns)
+    batches = PairBatchSampler(
+        pairs,
+        args.per_device_train_batch_size,
+        seed=config.seed,
+        one_language=config.one_language_batches,
+        processes=args.world_size,
+    )
+    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    peak = measured_peak(args.device, torch.bfloat16 if config.bf16 else torch.float32)
+    report(
+        f"Stage II: {_encoder(model).num_parameters():,} parameters, {len(pairs):,} pairs, of which "
+        f"{batches.rows_per_epoch:,} fill the batches of {config.batch_size:,} in an epoch, "
+        f"peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
+    )
+    for language, rows in batches.left_out.items():
+        report(f"Stage II: {language} is left out, its {rows:,} pairs do not fill a batch: choose a smaller batch_size")
+    alarm = CollapseAlarm(collapse_value(config.batch_size, config.gamma) * max(1, len(config.matryoshka_dims)), report)
+    trainer = BimodalTrainer(
+        batches,
+        model=model,
+        args=args,
+        train_dataset=pairs,
+        data_collator=PairCollator(
+            model.preprocess, config.text_max_length, config.code_max_length, config.hard_positive_share, config.seed
+        ),
+        loss=_loss(model, config, args.world_size > 1),
+        evaluator=_search(held_out, config),
+        callbacks=[Throughput(peak * args.world_size), alarm, SealedCheckpoints()],
+    )
+    # Processes must not draw the same dropout. A checkpoint brings the states of its own.
+    torch.manual_seed(config.seed + args.process_index)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if args.should_save:
+        _write_model(trainer, config.output, settings, peak, alarm.message)
+    return config.output
+
+
+def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingArguments:
+    """Translate the settings; also starts the process group under torchrun."""
+    ours: dict[str, Any] = {
+        "output_dir": str(run_folder(config.output)),
+        "max_steps": config.steps or -1,
+        "num_train_epochs": config.epochs or 1,
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup_steps,
+        "lr_scheduler_type": config.schedule,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": config.seed,
+        "bf16": config.bf16,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        "save_only_model": False,
+        "eval_strategy": "steps",
+        "eval_steps": config.eval_steps or 10**12,
+        "logging_strategy": "steps",
+        "logging_steps": config.logging_steps,
+        "dataloader_num_workers": config.num_workers,
+        "ignore_data_skip": False,
+        "include_num_input_tokens_seen": "no",
+        # A batch is one step: negatives of different batches do not meet.
+        "gradient_accumulation_steps": 1,
+        "accelerator_config": {"split_batches": False, "dispatch_batches": False},
+    }
+    known = {field.name for field in dataclasses.fields(SentenceTransformerTrainingArguments)}
+    for key in config.trainer:
+        if key in ours or key in ("per_device_train_batch_size", "batch_sampler", "prompts"):
+            raise ValueError(f"trainer: {key} is set by this command: use its own options")
+        if key not in known:
+            raise ValueError(f"trainer: SentenceTransformerTrainingArguments has no {key!r}")
+    accelerator = torch.accelerator.is_available()
+    usual = {
+        "save_total_limit": 2,
+        "ddp_find_unused_parameters": False,
+        "dataloader_pin_memory": accelerator,
+        # Unless told, the Trainer takes several processes without accelerators for so many separate trainings.
+        "use_cpu": not accelerator,
+    }
+    args = SentenceTransformerTrainingArguments(**(usual | config.trainer | ours))
+    if args.save_total_limit == 1:
+        raise ValueError("trainer: save_total_limit must be at least 2: the newest checkpoint may be damaged")
+    if args.n_gpu > 1:
+        raise ValueError(f"{args.n_gpu} GPUs and one process: start with torchrun, or show it one GPU only")
+    args.per_device_train_batch_size, rest = divmod(config.batch_size, args.world_size)
+    if rest:
+        raise ValueError(f"batch_size {config.batch_size} is not a multiple of the {args.world_size} devices")
+    return args
+
+
+def _settings(config: ContrastConfig) -> dict[str, Any]:
+    """Everything that the result depends on. Data count by their contents, wherever they lie."""
+    require_safetensors(config.model)
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
+    settings["model"] = digest(*sorted(config.model.glob("*.safetensors")))
+    return settings
+
+
+def _model(config: ContrastConfig) -> SentenceTransformer:
+    """Open the encoder, and put mean pooling (section 3 of the paper) and normalisation on top of it."""
+    transformer = Transformer(
+        str(config.model), model_kwargs={"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    )
+    length = max(config.text_max_length, config.code_max_length)
+    positions = getattr(transformer.auto_model.config, "max_position_embeddings", None) or length
+    if length > positions:
+        raise ValueError(f"text_max_length and code_max_length must be at most {positions}, the model's positions")
+    transformer.max_seq_length = config.code_max_length
+    width = transformer.get_embedding_dimension()
+    return SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()])
+
+
+def _encoder(model: SentenceTransformer) -> transformers.PreTrainedModel:
+    return model.transformers_model
+
+
+def _loss(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
+    loss = HardNegativeContrastiveLoss(
+        model,
+        temperature=config.temperature,
+        gamma=config.gamma,
+        gamma_gradient=config.gamma_gradient,
+        mini_batch_size=config.mini_batch_size,
+        gather_across_devices=gather,
+    )
+    return MatryoshkaLoss(model, loss, config.matryoshka_dims) if config.matryoshka_dims else loss
+
+
+def _search(held_out: Dataset, config: ContrastConfig) -> InformationRetrievalEvaluator:
+    """Code search among held-out functions: the query is a summary, the answers are the full functions that have it."""
+    if not len(held_out):
+        raise ValueError(f"{config.corpus} has no held-out functions to evaluate with")
+    rows = held_out.select(permutation(config.seed, len(held_out))[: config.eval_pairs])
+    queries: dict[str, str] = {}
+    answers: dict[str, set[str]] = {}
+    for row, summary in enumerate(rows["summary"]):
+        answers.setdefault(queries.setdefault(summary, str(row)), set()).add(str(row))
+    return InformationRetrievalEvaluator(
+        {row: summary for summary, row in queries.items()},
+        {str(row): code for row, code in enumerate(rows["code"])},
+        answers,
+        mrr_at_k=[10],
+        ndcg_at_k=[10],
+        accuracy_at_k=[1, 10],
+        precision_recall_at_k=[10],
+        map_at_k=[10],
+        batch_size=32,
+        name="held_out",
+        write_csv=False,
+    )
+
+
+def _write_model(
+    trainer: BimodalTrainer, output: Path, settings: dict[str, Any], peak: float, collapse: str | None
+) -> None:
+    """Write the SentenceTransformer folder at once."""
+    model, state = trainer.accelerator.unwrap_model(trainer.model), trainer.state
+    last = next(entry for entry in reversed(state.log_history) if "train_seconds" in entry)
+    evaluation = next(entry for entry in reversed(state.log_history) if _MRR in entry)
+    seconds, devices = last["train_seconds"], trainer.args.world_size
+    log = {
+        "settings": settings,
+        "parameters": _encoder(model).num_parameters(),
+        "steps": state.global_step,
+        "pairs": len(trainer.train_dataset),
+        "pairs_per_epoch": trainer.batches.rows_per_epoch,
+        "left_out": trainer.batches.left_out,
+        "tokens": state.num_input_tokens_seen,
+        "seconds": seconds,
+        "tokens_per_second": state.num_input_tokens_seen / seconds,
+        "flops": state.total_flos,
+        "mfu": state.total_flos / seconds / (peak * devices),
+        "peak_flops_per_device": peak,
+        "devices": devices,
+        "device": str(trainer.args.device),
+        "held_out_mrr@10": evaluation[_MRR],
+        "collapse": collapse,
+        "versions": {
+            module.__name__: module.__version__
+            for module in (torch, transformers, sentence_transformers, accelerate, datasets)
+        },
+        "log": state.log_history,
+    }
+    with new_folder(output) as folder:
+        model.save_pretrained(str(folder))
+        write_json(folder / LOG, log)
+    say(
+        f"Stage II: {state.global_step:,} steps, {log['tokens']:,} tokens in {seconds:.0f} s "
+        f"({log['tokens_per_second']:,.0f} tokens/s, MFU {log['mfu']:.1%}), "
+        f"held-out MRR@10 {100 * log['held_out_mrr@10']:.1f} %, {output}"
+    )
+
+
+_MRR = "eval_held_out_cosine_mrr@10"
+
+
+def _silent(message: str) -> None:
+    """Say nothing: one process speaks for all."""
