@@ -112,6 +112,23 @@ def test_only_the_same_queries_and_documents_share_a_table(write, tmp_path):
     assert results.index("held-out functions") < results.index("1.0") < results.index("another") < results.index("2.0")
 
 
+def test_a_baseline_is_called_by_the_name_of_its_folder(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "untrained").mkdir(parents=True)
+    names = ("runs/untrained", str(tmp_path / "gone"), "user/on-the-hub")
+    others = [metrics(tmp_path / f"{number}.json", name, number) for number, name in enumerate(names)]
+    results = section(write(baselines=tuple(others)), "Results")
+    assert re.findall(r"^\| (\S+) \| \d", results, flags=re.M) == ["untrained", "gone", "user/on-the-hub"]
+
+
+def test_figures_that_can_not_be_shown_are_refused(write, tmp_path):
+    with pytest.raises(ValueError, match=r"nan\.json .*finite"):
+        write(metrics=(metrics(tmp_path / "nan.json", "x", float("nan")),))
+    one, two = (metrics(tmp_path / f"{name}.json", "bm25", 1.0) for name in ("one", "two"))
+    with pytest.raises(ValueError, match="mrr of bm25 was measured twice"):
+        write(baselines=(one, two))
+
+
 def test_no_figure_of_the_results_is_written_by_hand(write, tmp_path):
     """Other records, other figures: not one number stays."""
     figures = []

@@ -7,6 +7,7 @@ Invariant: what was not recorded is said to be "not recorded". No figure is writ
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -50,17 +51,21 @@ class Evaluation:
         """
         record = _read_object(path, "a metrics.json of `open-codesage evaluate`")
         try:
-            return cls(
-                model=_label(str(record["model"])),
+            model = str(record["model"])
+            evaluation = cls(
+                model=Path(model).name if Path(model).is_dir() else _label(model),
                 protocol=str(record["protocol"]),
                 queries=int(record["queries"]),
                 documents=int(record["documents"]),
                 metrics={str(name): float(value) for name, value in record["metrics"].items()},
             )
+            if not all(map(math.isfinite, evaluation.metrics.values())):
+                raise ValueError("metrics that are no finite numbers")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
                 f"{path} is no metrics.json of `open-codesage evaluate`: {type(error).__name__} at {error}"
             ) from error
+        return evaluation
 
 
 def model_card(config: "ExportConfig", encoder: "PreTrainedConfig", parameters: int, max_length: int) -> ModelCard:
@@ -131,7 +136,12 @@ def _tables(title: str, ours: Iterable[Evaluation], others: Iterable[Evaluation]
     tables: dict[tuple[str, int, int], dict[str, dict[str, float]]] = {}
     for evaluation, label in [*((e, e.model) for e in others), *((e, f"**{title}**") for e in ours)]:
         rows = tables.setdefault((evaluation.protocol, evaluation.queries, evaluation.documents), {})
-        rows.setdefault(label, {}).update(evaluation.metrics)
+        row = rows.setdefault(label, {})
+        if twice := row.keys() & evaluation.metrics.keys():
+            raise ValueError(
+                f"{', '.join(sorted(twice))} of {evaluation.model} was measured twice: give one metrics.json"
+            )
+        row |= evaluation.metrics
     arranged = []
     for (protocol, queries, documents), rows in tables.items():
         metrics = list(dict.fromkeys(metric for values in rows.values() for metric in values))
@@ -141,7 +151,7 @@ def _tables(title: str, ours: Iterable[Evaluation], others: Iterable[Evaluation]
         }
         arranged.append(
             {
-                "protocol": protocol,
+                "protocol": _cell(protocol),
                 "queries": queries,
                 "documents": documents,
                 "metrics": [metric.upper() if metric == "mrr" else metric for metric in metrics],
