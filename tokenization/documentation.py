@@ -23,12 +23,14 @@ class Convention:
         unwrap: Takes comment markers or quotes off the raw text.
         inline: Patterns of inline markup with what stands in their place, applied in order.
         end: Pattern of a line at which the description is over (tags, sections, examples).
+        description: Pattern of a tag that a description stands behind where none stands before the first tag.
         entities: Whether HTML entities such as `&lt;` are part of the convention.
     """
 
     unwrap: Callable[[str], str]
     inline: tuple[tuple[re.Pattern[str], str], ...]
     end: re.Pattern[str]
+    description: re.Pattern[str] | None = None
     entities: bool = False
 
 
@@ -113,6 +115,25 @@ CONVENTIONS: dict[str, Convention] = {
         end=re.compile(r"^[ \t]*@[A-Za-z]\w*", re.MULTILINE),
         entities=True,
     ),
+    "jsdoc": Convention(
+        unwrap=_unwrap_block_comment,
+        inline=(
+            (re.compile(r"\{@inheritDoc\b[^{}]*\}", re.IGNORECASE), ""),
+            # [label]{@link target}, {@link target|label}, {@link target label}, {@link module:path~target}
+            (re.compile(r"\[([^\[\]]+)\]\{@(?:link\w*|tutorial)\s[^{}]*\}"), r"\1"),
+            (re.compile(r"\{@(?:link\w*|tutorial)\s+[^\s|{}]+\s*[|\s]\s*([^\s|{}][^{}]*)\}"), r"\1"),
+            (re.compile(r"\{@(?:link\w*|tutorial)\s+(?:module:[\w./-]*[~#.])?#?([^\s|{}]+)\s*\}"), r"\1"),
+            (re.compile(r"\{@\w+\s*" + _BRACED + r"\}"), r"\1"),
+            # Markdown
+            (re.compile(r"!\[[^\[\]]*\]\([^()\s]*\)"), ""),
+            (re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)"), r"\1"),
+            (re.compile(r"``([^`\n]+)``|`([^`\n]+)`"), r"\1\2"),
+            (re.compile(r"(?<![\w*])(\*\*?)([^\s*](?:[^*\n]*[^\s*])?)\1(?![\w*])"), r"\2"),
+        ),
+        end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|Examples?:?[ \t]*$)", re.MULTILINE),
+        description=re.compile(r"^[ \t]*@(?:description|desc|summary)\b[ \t:]*", re.MULTILINE),
+        entities=True,
+    ),
 }
 
 _ABBREVIATIONS = frozenset(
@@ -138,7 +159,9 @@ _ABBREVIATIONS = frozenset(
 )
 _SENTENCE_END = re.compile(r"[.!?]+(?=[\"')\]]*(?:\s|$))[\"')\]]*")
 _LIST_ITEM = re.compile(r"\n[ \t]*(?:[-*+•o][ \t]|\(?\w{1,2}[.)][ \t])")
-_REPEATED_CALL = r"(?:[\w.:]*[.:])?{name}\s*(?:\([^()]*\)\s*(?:->\s*[^\s.]+)?\s*(?:[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
+_CALL = re.compile(
+    r"\s*(?:[\w.:]*[.:])?(\w+)\s*(?:\([^()]*\)\s*(?:->\s*[^\s.]+)?\s*(?:[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
+)
 
 
 def clean(raw: str, convention: Convention) -> str:
@@ -166,16 +189,22 @@ def summarize(documentation: str, convention: Convention, name: str) -> str:
         convention: The convention it is written in.
         name: The function's name.
     """
-    end = convention.end.search(documentation)
-    repeated_call = re.compile(_REPEATED_CALL.format(name=re.escape(name)))
-    for paragraph in re.split(r"\n[ \t]*\n", documentation[: end.start()] if end else documentation):
-        prose = (
-            repeated_call.sub("", paragraph.strip(), count=1) if repeated_call.match(paragraph.strip()) else paragraph
-        )
+    for paragraph in re.split(r"\n[ \t]*\n", _description(documentation, convention)):
+        call = _CALL.match(paragraph)
+        prose = paragraph[call.end() :] if call and call[1] == name else paragraph
         sentence = _first_sentence(" ".join(_LIST_ITEM.split(prose)[0].split()))
         if sentence:
             return sentence
     return ""
+
+
+def _description(documentation: str, convention: Convention) -> str:
+    end = convention.end.search(documentation)
+    head = documentation[: end.start()] if end else documentation
+    if convention.description and not head.strip() and (tag := convention.description.search(documentation)):
+        end = convention.end.search(documentation, tag.end())
+        return documentation[tag.end() : end.start() if end else None]
+    return head
 
 
 def _first_sentence(text: str) -> str:

@@ -22,11 +22,14 @@ class Grammar:
         module: Python module of the grammar's wheel.
         function: The function of that module which returns the grammar.
         marker: The grammar applies only to texts that contain this string.
+        queries: Folders in `queries/` whose files make up its queries, for a dialect or for what languages share; the
+            folder of the language's name if none is named. A folder need not have every file.
     """
 
     module: str
     function: str = "language"
     marker: str = ""
+    queries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Language:
         name: The language's name, also the folder's name in `queries/`.
         aliases: Other spellings, in lower case (The Stack's `lang` values among them).
         extensions: File name extensions, in lower case, with their dot.
-        grammars: Grammars in order of preference. Of those that apply, the first that reads the text without a syntax
-            error is taken, else the first.
+        grammars: Grammars in order of preference. Of those that apply, the one that reads the text with the least
+            syntax errors is taken, the first where it makes no difference.
         convention: Key of `documentation.CONVENTIONS`.
         documentation: Pattern at the start of a comment that makes it documentation of the function below it. None
             where no comment is (Python: the docstring stands in the body and is told by the query).
@@ -80,6 +83,17 @@ _ROWS = (
         separators=frozenset({".", "::"}),
     ),
     Language(
+        name="javascript",
+        aliases=("js", "jsx", "ecmascript"),
+        extensions=(".js", ".jsx", ".mjs", ".cjs"),
+        grammars=(Grammar("tree_sitter_javascript", queries=("ecmascript", "jsx", "javascript")),),
+        convention="jsdoc",
+        documentation=re.compile(r"/\*\*(?![*/])"),
+        special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
+        separators=frozenset({".", "?."}),
+        sigils="#",
+    ),
+    Language(
         name="python",
         aliases=("py", "python3"),
         extensions=(".py", ".pyi", ".pyw"),
@@ -87,6 +101,20 @@ _ROWS = (
         convention="docstring",
         special_methods=re.compile(r"__\w+__|main"),
         braces=False,
+    ),
+    Language(
+        name="typescript",
+        aliases=("ts", "tsx"),
+        extensions=(".ts", ".tsx", ".mts", ".cts"),
+        grammars=(
+            Grammar("tree_sitter_typescript", "language_typescript", queries=("ecmascript", "typescript")),
+            Grammar("tree_sitter_typescript", "language_tsx", queries=("ecmascript", "jsx", "typescript")),
+        ),
+        convention="jsdoc",
+        documentation=re.compile(r"/\*\*(?![*/])"),
+        special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
+        separators=frozenset({".", "?.", "!.", "!?."}),
+        sigils="#",
     ),
 )
 

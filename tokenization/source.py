@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
@@ -80,7 +80,7 @@ class Source:
 
     def characters(self, positions: Sequence[int]) -> list[int]:
         """Character positions of byte positions (0..len(data)) that stand at the start of a character."""
-        if len(self.data) == len(self.text):
+        if self.is_ascii:
             return list(positions)
         starts = (np.frombuffer(self.data, dtype=np.uint8) & 0xC0) != 0x80
         before = np.concatenate(([0], np.cumsum(starts)))
@@ -89,6 +89,29 @@ class Source:
     def slice(self, start: int, end: int) -> str:
         """The text between two byte positions."""
         return self.data[start:end].decode("utf-8", "surrogatepass")
+
+    def slices(self, spans: Iterable[tuple[int, int]]) -> list[str]:
+        """The texts between pairs of byte positions."""
+        if self.is_ascii:
+            return [self.text[start:end] for start, end in spans]
+        return [self.slice(start, end) for start, end in spans]
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether positions in bytes and in characters are the same."""
+        return len(self.data) == len(self.text)
+
+    def wrong_bytes(self, enough: float = float("inf")) -> int:
+        """How many bytes lie in nodes of syntax errors; counting stops once there are more than enough."""
+        wrong = 0
+        open_nodes = [self.tree.root_node]
+        while open_nodes and wrong <= enough:
+            node = open_nodes.pop()
+            if node.is_error or node.is_missing:
+                wrong += max(1, node.end_byte - node.start_byte)
+            elif node.has_error:
+                open_nodes.extend(node.children)
+        return wrong
 
     def matches(self, purpose: str) -> list[tuple[int, dict[str, list[tree_sitter.Node]]]]:
         """Matches of the language's query of that purpose ("identifiers", "functions") over the whole tree."""
@@ -137,18 +160,17 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
     if len(data) > limits.bytes:
         raise Unparsable("too_large", f"{len(data)} bytes, the limit is {limits.bytes}")
     candidates = [grammar for grammar in row.grammars if grammar.marker in text]
-    best: tuple[Grammar, tree_sitter.Tree] | None = None
+    parsed: list[Source] = []
     for grammar in candidates:
-        tree = _parse(data, grammar, limits)
-        if best is None or not tree.root_node.has_error:
-            best = grammar, tree
-        if not tree.root_node.has_error:
+        parsed.append(Source(text, data, row, grammar, _parse(data, grammar, limits)))
+        if not parsed[-1].tree.root_node.has_error:
             break
-    if best is None:
+    if not parsed:
         raise ValueError(f"language {row.name}: no grammar of the table applies; the last one must have no marker")
-    if _is_deeper(best[1].root_node, limits.depth):
+    source = min(parsed, key=Source.wrong_bytes) if len(parsed) > 1 else parsed[0]
+    if _is_deeper(source.tree.root_node, limits.depth):
         raise Unparsable("too_deep", f"nested deeper than {limits.depth} levels")
-    return Source(text, data, row, *best)
+    return source
 
 
 def _parse(data: bytes, grammar: Grammar, limits: Limits) -> tree_sitter.Tree:
@@ -178,7 +200,7 @@ def _load(grammar: Grammar) -> tree_sitter.Language:
 
 @cache
 def _query(language: Language, grammar: Grammar, purpose: str) -> tree_sitter.Query:
-    return tree_sitter.Query(_load(grammar), _resource(language, f"{purpose}.scm"))
+    return tree_sitter.Query(_load(grammar), _resource(language, [grammar], f"{purpose}.scm"))
 
 
 @cache
@@ -187,14 +209,19 @@ def builtins_of(language: Language) -> tuple[frozenset[str], frozenset[str]]:
 
     `builtins.txt` has one name per line; a member's name is written with a full stop before it; `#` begins a comment.
     """
-    lines = (line.partition("#")[0].strip() for line in _resource(language, "builtins.txt").splitlines())
-    names = [line for line in lines if line]
+    text = _resource(language, language.grammars, "builtins.txt")
+    names = [name for line in text.splitlines() if (name := line.partition("#")[0].strip())]
     plain = frozenset(name for name in names if not name.startswith("."))
     return plain, frozenset(name[1:] for name in names if name.startswith("."))
 
 
-def _resource(language: Language, name: str) -> str:
-    return (resources.files(__package__) / "queries" / language.name / name).read_text(encoding="utf-8")
+def _resource(language: Language, grammars: Iterable[Grammar], name: str) -> str:
+    """The file of that name in the folders of some grammars, joined."""
+    folders = dict.fromkeys(folder for grammar in grammars for folder in grammar.queries or (language.name,))
+    files = [resources.files(__package__) / "queries" / folder / name for folder in folders]
+    if not any(file.is_file() for file in files):
+        raise FileNotFoundError(f"language {language.name}: no {name} in queries/{', queries/'.join(folders)}")
+    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
 
 
 def _is_deeper(root: tree_sitter.Node, limit: int) -> bool:

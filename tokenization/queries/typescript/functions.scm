@@ -1,0 +1,13 @@
+; Functions that TypeScript writes in its own way; the others are in ecmascript/functions.scm.
+
+(public_field_definition
+  name: [(property_identifier) (private_property_identifier)] @name
+  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)]) @function
+
+; Decorators stand beside a method, overload signatures above the function that implements them.
+(class_body (decorator) @annotation)
+(class_body (method_signature) @annotation)
+(class_body (method_signature) . ";" @annotation)
+(program (function_signature) @annotation)
+(statement_block (function_signature) @annotation)
+(export_statement declaration: (function_signature)) @annotation
