@@ -1,12 +1,13 @@
 """A killed Stage I run, started again, ends with the same bits as one that was never stopped.
 
-One run is never stopped. Two are killed with SIGKILL in processes of their own: in the middle of step 8, with two
-loader processes, and while the checkpoint of step 6 is being written, with none. Both go on in fresh processes. Further
-runs go on from the first run's checkpoint of step 6 after something in it was lost, to show that the comparison would
-notice.
+One run is never stopped. Two are killed with SIGKILL: in the middle of step 8, with two loader processes, and while the
+checkpoint of step 6 is being written, with none. The first goes on in a fresh interpreter. Further runs go on from the
+uninterrupted run's checkpoint of step 6 after something in it was lost, to show that the comparison would notice.
 """
 
+import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from safetensors.torch import load_file, save_file
 SCRIPT = Path(__file__).parent / "scripts" / "tiny_pretraining.py"
 sys.path.append(str(SCRIPT.parent))
 
-from tiny_pretraining import curve, main, settings, write_inputs  # noqa: E402
+from tiny_pretraining import curve, kill_in_save, main, settings, write_inputs  # noqa: E402
 
 WHOLE = "whole"
 
@@ -38,18 +39,32 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def start(folder: Path, output: str, *options: str, **changes: Any) -> subprocess.Popen[bytes]:
-    """Start a run in a process of its own; its standard output goes to `<output>.txt`."""
+def in_fresh_interpreter(folder: Path, output: str, *options: str, **changes: Any) -> int:
+    """Run in an interpreter of its own, with its standard output in `<output>.txt`, and return how it ended."""
     job = folder / f"{output}.json"
     job.write_text(json.dumps({"folder": str(folder), "output": output, "changes": changes}))
     # Files, not pipes: the loader processes of a killed run would keep a pipe open.
     with (folder / f"{output}.txt").open("wb") as out, (folder / f"{output}.err").open("wb") as err:
-        return subprocess.Popen(
+        return subprocess.call(
             [sys.executable, str(SCRIPT), str(job), *options],
             stdout=out,
             stderr=err,
+            timeout=600,
             env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
         )
+
+
+def killed_in_save(folder: Path, output: str, step: int) -> int:
+    """Run in a copy of this process that is killed while it saves, and return how it ended."""
+
+    def run() -> None:
+        kill_in_save(step)
+        main(settings(folder, output))
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(timeout=600)
+    return process.exitcode
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +73,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("resume")
     write_inputs(folder)
     main(settings(folder, WHOLE))
-    killed = [
-        start(folder, "in_step", "--kill-in-step", "8", num_workers=2),
-        start(folder, "in_save", "--kill-in-save", "6", num_workers=0),
-    ]
-    assert [process.wait(timeout=120) for process in killed] == [-signal.SIGKILL] * 2, errors(folder)
-    assert not (folder / "in_step").exists() and not (folder / "in_save").exists()
-    for name, steps in (("in_step", {3, 6}), ("in_save", {3, 6})):
-        assert {int(path.name.split("-")[1]) for path in (folder / f"{name}.run").glob("checkpoint-*")} == steps
-    resumed = [start(folder, "in_step", num_workers=2), start(folder, "in_save", num_workers=0)]
-    assert [process.wait(timeout=120) for process in resumed] == [0, 0], errors(folder)
+    assert in_fresh_interpreter(folder, "in_step", "--kill-in-step", "8", num_workers=2) == -signal.SIGKILL
+    assert killed_in_save(folder, "in_save", 6) == -signal.SIGKILL
+    for name in ("in_step", "in_save"):
+        assert not (folder / name).exists()
+        assert {path.name for path in (folder / f"{name}.run").glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-6"}
+    assert in_fresh_interpreter(folder, "in_step", num_workers=2) == 0, (folder / "in_step.err").read_text()[-3000:]
+    with contextlib.redirect_stdout((folder / "in_save.txt").open("w")):
+        main(settings(folder, "in_save"))
     return folder
-
-
-def errors(folder: Path) -> str:
-    return "\n".join(path.read_text()[-3000:] for path in folder.glob("*.err"))
 
 
 def assert_equal_runs(one: Path, other: Path) -> None:

@@ -11,17 +11,16 @@ tokens, for any batch size and number of devices.
 import dataclasses
 import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import accelerate
-import datasets
 import torch
 import torch.nn.functional as F
-import transformers
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
+from open_codesage.tokenization.languages import resolve_language
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -44,16 +43,13 @@ from .checkpoints import (
     SealedCheckpoints,
     begin_run,
     digest,
-    read_json,
     require_safetensors,
-    require_same_settings,
     run_folder,
     write_json,
 )
 from .pretrain import PretrainConfig
+from .runs import LOG, is_finished, record, speaker, trainer_arguments
 from .throughput import Throughput, measured_peak, training_flops
-
-LOG = "training.json"
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
 FREE = {
@@ -78,6 +74,8 @@ class DenoisingTrainer(Trainer):
         kwargs: the Trainer's own arguments.
     """
 
+    data_collator: Any
+
     def __init__(self, eval_collators: Mapping[str, Callable[[list[Any]], Any]], rows: int, **kwargs: Any) -> None:
         super().__init__(compute_metrics=_mean_loss, **kwargs)
         self.eval_collators = eval_collators
@@ -85,7 +83,7 @@ class DenoisingTrainer(Trainer):
 
     def get_eval_dataloader(self, eval_dataset: str | Any | None = None) -> DataLoader:
         """Return the loader of an evaluation set, with that set's masks."""
-        training_collator: Any = self.data_collator
+        training_collator = self.data_collator
         if isinstance(eval_dataset, str):
             self.data_collator = self.eval_collators[eval_dataset]
         try:
@@ -129,18 +127,16 @@ class DenoisingTrainer(Trainer):
 def run(config: PretrainConfig) -> Path:
     """Train, go on training, or find that the model is there already; see `pretrain.main`."""
     args = _training_arguments(config)
-    report = say if args.process_index == 0 else _silent
+    report = speaker(args)
     if not (config.tokenizer / "tokenizer.json").is_file():
         raise ValueError(f"{config.tokenizer} is not a tokenizer folder: write one with `open-codesage tokenizer`")
     tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
     with args.main_process_first(local=False):
         corpus = Corpus(config.corpus)
-        files = {split: corpus.files(split, config.languages or None) for split in ("train", "held_out")}
+        languages = [resolve_language(language) for language in config.languages] or None
+        files = {split: corpus.files(split, languages) for split in ("train", "held_out")}
     settings = _settings(config)
-    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
-        if not (config.output / LOG).is_file():
-            raise ValueError(f"{config.output} exists and is no model of this command: choose another output")
-        require_same_settings(config.output, read_json(config.output / LOG)["settings"], settings)
+    if is_finished(config.output, settings):
         report(f"{config.output} is finished already")
         return config.output
     model = initial_model(config, tokenizer)
@@ -188,43 +184,14 @@ def run(config: PretrainConfig) -> Path:
 
 
 def _training_arguments(config: PretrainConfig) -> TrainingArguments:
-    """Translate the settings; also starts the process group under torchrun."""
-    ours: dict[str, Any] = {
-        "output_dir": str(run_folder(config.output)),
-        "learning_rate": config.learning_rate,
-        "warmup_steps": config.warmup_steps,
-        "lr_scheduler_type": config.schedule,
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
-        "seed": config.seed,
-        "bf16": config.bf16,
+    settled = {
         "torch_compile": config.compile,
-        "save_strategy": "steps",
-        "save_steps": config.save_steps,
-        "save_only_model": False,
-        "eval_strategy": "steps",
-        "eval_steps": config.eval_steps or 10**12,
-        "logging_strategy": "steps",
-        "logging_steps": config.logging_steps,
-        "dataloader_num_workers": config.num_workers,
         "train_sampling_strategy": "sequential",
-        "ignore_data_skip": False,
         "include_num_input_tokens_seen": "non_padding",
         "remove_unused_columns": False,
         "label_names": ["labels"],
     }
-    known = {field.name for field in dataclasses.fields(TrainingArguments)}
-    for key in config.trainer:
-        if key in ours or key in COMPUTED:
-            raise ValueError(f"trainer: {key} is set by this command: use its own options")
-        if key not in known:
-            raise ValueError(f"trainer: transformers' TrainingArguments has no {key!r}")
-    limit = {"save_total_limit": 2, "ddp_find_unused_parameters": False}
-    args = TrainingArguments(**(limit | config.trainer | ours))
-    if args.save_total_limit == 1:
-        raise ValueError("trainer: save_total_limit must be at least 2: the newest checkpoint may be damaged")
-    if args.n_gpu > 1:
-        raise ValueError(f"{args.n_gpu} GPUs and one process: start with torchrun, or show it one GPU only")
+    args = trainer_arguments(TrainingArguments, config, settled, COMPUTED)
     share, rest = divmod(config.batch_size, args.world_size)
     rows = min(config.device_batch_size, share)
     if rest or share % rows:
@@ -320,38 +287,14 @@ def _write_model(
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.args.should_save:
         return
-    model, state = trainer.accelerator.unwrap_model(trainer.model), trainer.state
-    last = next(entry for entry in reversed(state.log_history) if "train_seconds" in entry)
-    seconds, devices = last["train_seconds"], trainer.args.world_size
-    log = {
-        "settings": settings,
-        "parameters": model.num_parameters(),
-        "steps": state.global_step,
-        "tokens": state.num_input_tokens_seen,
-        "seconds": seconds,
-        "tokens_per_second": state.num_input_tokens_seen / seconds,
-        "flops": state.total_flos,
-        "mfu": state.total_flos / seconds / (peak * devices),
-        "peak_flops_per_device": peak,
-        "devices": devices,
-        "device": str(trainer.args.device),
-        "versions": {module.__name__: module.__version__ for module in (torch, transformers, accelerate, datasets)},
-        "log": state.log_history,
-    }
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    log = record(trainer, model, settings, peak)
     with new_folder(output) as folder:
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
         write_json(folder / LOG, log)
-    losses = [
-        f"{name} masks {entry[f'eval_{name}_loss']:.3f}"
-        for name in ("random", "identifier")
-        if (entry := next((entry for entry in reversed(state.log_history) if f"eval_{name}_loss" in entry), None))
-    ]
+    losses = {key: value for entry in log["log"] for key, value in entry.items() if re.fullmatch("eval_.*_loss", key)}
     say(
-        f"Stage I: {log['tokens']:,} tokens in {seconds:.0f} s ({log['tokens_per_second']:,.0f} tokens/s, "
-        f"MFU {log['mfu']:.1%}), held-out loss: {', '.join(losses) or 'not evaluated'}; model in {output}"
+        f"Stage I: {log['tokens']:,} tokens in {log['seconds']:.0f} s ({log['tokens_per_second']:,.0f} tokens/s, "
+        f"MFU {log['mfu']:.1%}), {', '.join(f'{key} {value:.3f}' for key, value in losses.items())} -> {output}"
     )
-
-
-def _silent(message: str) -> None:
-    """Say nothing: one process speaks for all."""

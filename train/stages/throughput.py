@@ -54,7 +54,7 @@ def training_flops(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> fl
     return 3 * (blocks + attention + head)
 
 
-def measured_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
+def measured_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:
     """Measure the operations per second of a large square matrix product, the practical peak of a device.
 
     Args:

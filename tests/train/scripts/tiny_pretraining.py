@@ -4,6 +4,7 @@ python tiny_pretraining.py SETTINGS.json [--kill-in-step N | --kill-in-save N]
 """
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -16,6 +17,9 @@ from open_codesage.tokenization.tokenizer import train_tokenizer
 from open_codesage.train.data.corpus import FILE_COLUMNS, PartWriter
 from open_codesage.train.stages.pretrain import PretrainConfig, main
 from transformers import TrainerCallback
+
+# Every run collects garbage, which takes a second with the objects of all the libraries in sight.
+gc.freeze()
 
 VERBS, NOUNS = ("read", "write", "merge", "split"), ("index", "queue", "header", "table", "record", "buffer")
 
@@ -78,7 +82,7 @@ def curve(output: Path) -> dict[int, dict[str, float]]:
     return steps
 
 
-class _KillInStep(TrainerCallback):
+class KillInStep(TrainerCallback):
     """Kills the process between the two micro-batches of a step."""
 
     def __init__(self, step: int) -> None:
@@ -89,7 +93,7 @@ class _KillInStep(TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _kill_in_save(step: int) -> None:
+def kill_in_save(step: int) -> None:
     """Kill the process when half of the optimizer's file is written."""
     save = torch.save
 
@@ -110,8 +114,8 @@ if __name__ == "__main__":
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.kill_in_step:
-        transformers.trainer.DEFAULT_CALLBACKS.append(_KillInStep(options.kill_in_step))
+        transformers.trainer.DEFAULT_CALLBACKS.append(KillInStep(options.kill_in_step))
     if options.kill_in_save:
-        _kill_in_save(options.kill_in_save)
+        kill_in_save(options.kill_in_save)
     job = json.loads(options.settings.read_text())
     main(settings(Path(job["folder"]), job["output"], **job["changes"]))

@@ -1,0 +1,128 @@
+"""What surrounds the trainer of either stage: its arguments, the record of the run, and whether it is done already.
+
+Contract: a stage makes its arguments by `trainer_arguments`, asks `is_finished` before it begins, and writes `record`,
+with what it has to add, as `training.json` into its model folder.
+
+Invariant: the model folder holds the settings that it was made with, so that the same command finds its work done, and
+another one is refused.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+from ..console import say
+from .checkpoints import read_json, require_same_settings, run_folder
+
+LOG = "training.json"
+
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
+
+
+def trainer_arguments(
+    kind: type[Arguments], config: Any, settled: Mapping[str, Any], computed: Collection[str] = ()
+) -> Arguments:
+    """Translate a stage's settings into the trainer's; under torchrun this also starts the process group.
+
+    Args:
+        kind: the class of arguments.
+        config: the stage's config; the fields with the names of trainer arguments, and `trainer`, are taken from it.
+        settled: arguments that only the stage decides.
+        computed: names of further arguments that the stage will work out from the number of devices.
+
+    Raises:
+        ValueError: `config.trainer` has an argument that is unknown, not the user's to set, or that would make resuming
+            unsafe; or one process sees several GPUs.
+    """
+    ours: dict[str, Any] = {
+        "output_dir": str(run_folder(config.output)),
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup_steps,
+        "lr_scheduler_type": config.schedule,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": config.seed,
+        "bf16": config.bf16,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        "save_only_model": False,
+        "eval_strategy": "steps",
+        # The Trainer evaluates after the last step in any case.
+        "eval_steps": config.eval_steps or 10**12,
+        "logging_strategy": "steps",
+        "logging_steps": config.logging_steps,
+        "dataloader_num_workers": config.num_workers,
+        "ignore_data_skip": False,
+        **settled,
+    }
+    known = {field.name for field in dataclasses.fields(kind)}
+    for key in config.trainer:
+        if key in ours or key in computed:
+            raise ValueError(f"trainer: {key} is set by this command: use its own options")
+        if key not in known:
+            raise ValueError(f"trainer: {kind.__name__} has no {key!r}")
+    chosen = {"save_total_limit": 2, "ddp_find_unused_parameters": False} | config.trainer
+    if chosen["save_total_limit"] is not None and chosen["save_total_limit"] < 2:
+        raise ValueError("trainer: save_total_limit must be at least 2: the newest checkpoint may be damaged")
+    args = kind(**chosen, **ours)
+    if args.n_gpu > 1:
+        raise ValueError(f"{args.n_gpu} GPUs and one process: start with torchrun, or show it one GPU only")
+    return args
+
+
+def speaker(args: TrainingArguments) -> Callable[[str], None]:
+    """Return `say` in the first process, and in the others a function that says nothing."""
+    return say if args.process_index == 0 else lambda message: None
+
+
+def is_finished(output: Path, settings: Mapping[str, Any]) -> bool:
+    """Find out whether a run with these settings has written its model folder.
+
+    Raises:
+        ValueError: there is something else at `output`, or a model with other settings.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return False
+    if not (output / LOG).is_file():
+        raise ValueError(f"{output} exists and is no model of this command: choose another output")
+    require_same_settings(output, read_json(output / LOG)["settings"], settings)
+    return True
+
+
+def record(trainer: Trainer, model: PreTrainedModel, settings: Mapping[str, Any], peak: float) -> dict[str, Any]:
+    """Sum up a run: what a model card and a plot of the losses need.
+
+    Args:
+        trainer: a trainer that has finished, with the callback `Throughput`.
+        model: the model that it has trained.
+        settings: the settings of the run.
+        peak: operations per second of one device, at best.
+
+    Returns:
+        Settings, parameters, steps, tokens, seconds of training, tokens per second and FLOPs over all devices, MFU,
+        devices, versions, and `log`, the entries of the trainer's log.
+    """
+    state, devices = trainer.state, trainer.args.world_size
+    seconds = next(entry["train_seconds"] for entry in reversed(state.log_history) if "train_seconds" in entry)
+    return {
+        "settings": settings,
+        "parameters": model.num_parameters(),
+        "steps": state.global_step,
+        "tokens": state.num_input_tokens_seen,
+        "seconds": seconds,
+        "tokens_per_second": state.num_input_tokens_seen / seconds,
+        "flops": state.total_flos,
+        "mfu": state.total_flos / seconds / (peak * devices),
+        "peak_flops_per_device": peak,
+        "devices": devices,
+        "device": str(trainer.args.device),
+        "versions": {
+            name: metadata.version(name)
+            for name in ("torch", "transformers", "sentence-transformers", "accelerate", "datasets")
+        },
+        "log": state.log_history,
+    }
