@@ -1,4 +1,4 @@
-"""Units are whole modules or packages, and the choice of the held-out ones is reproducible and leaves enough to train on."""
+"""Units are whole modules or packages; the choice of those held out is reproducible and leaves enough to train on."""
 
 import pytest
 from hypothesis import given

@@ -19,8 +19,9 @@ B = 0.75
 QUERY_WORDS = 400
 """Longer queries are cut."""
 
-# A run of capitals ends before the capital of the next word: HTTPServer is http, server. Other scripts are not split.
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+_SMALL = r"[^\W\d_A-Z]"  # letters but A to Z, so other scripts are not split
+# A run of capitals ends before the capital of the next word: HTTPServer is http, server.
+_WORD = re.compile(rf"[A-Z]+(?!{_SMALL})|[A-Z]?{_SMALL}+|\d+")
 
 
 def split_words(text: str) -> list[str]:
