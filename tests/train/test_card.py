@@ -182,11 +182,14 @@ def test_the_training_data_are_counted_without_what_was_held_out(write, tmp_path
 def test_records_can_not_break_out_of_their_cells(write, tmp_path):
     """Licences come from strangers, paths from this machine, and neither is a template."""
     folder = corpus(tmp_path / "corpus", [("python", "x|y\n## Licence\n{{ 7 * 7 }}", "a")], [])
-    model = training(tmp_path / "first", {"trick": "a | b\n\nc", "shards": str(tmp_path / "shards")})
+    model = training(
+        tmp_path / "first",
+        {"trick": "a | b\n\nc", "shards": str(tmp_path / "shards"), "trainer": {"x": str(tmp_path / "y")}},
+    )
     card = write(corpus=folder, model=model, data="{{ 7 * 7 }}")
     assert r"x\|y ## Licence {{ 7 * 7 }} (1 files)" in card.text
     assert r"| trick | a \| b c |" in card.text
-    assert "| shards | shards |" in card.text
+    assert "| shards | shards |\n| trainer | x=y |" in card.text
     assert str(tmp_path) not in card.content
     assert "49" not in section(card, "Training data")
 

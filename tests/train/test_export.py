@@ -92,6 +92,12 @@ def test_the_config_maps_every_auto_class_and_asks_for_float32(exported):
     assert config["dtype"] == "float32"
 
 
+def test_the_config_has_the_special_tokens_of_the_tokenizer(tmp_path):
+    model = tiny["stage_one"](tmp_path / "model", pad_token_id=7, eos_token_id=None)
+    config = json.loads((main(ExportConfig(model=model, output=tmp_path / "hub")) / "config.json").read_text())
+    assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (0, 0, 2)
+
+
 def test_weights_are_bitwise_those_of_the_model_under_the_published_names(exported, first):
     trained, released = load_file(first / "model.safetensors"), load_file(exported / "model.safetensors")
     assert any(name.startswith("transformer.") for name in trained)

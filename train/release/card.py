@@ -207,7 +207,7 @@ def _training_facts(path: Path) -> dict[str, str]:
     facts = {}
     for key, value in [*settings.items(), *((key, record.get(key)) for key in RUN_FACTS)]:
         if isinstance(value, dict):
-            value = ", ".join(f"{name}={inner}" for name, inner in value.items())
+            value = ", ".join(f"{name}={_label(str(inner))}" for name, inner in value.items())
         if value not in (None, "", [], ()):
             measured = key in RUN_FACTS and isinstance(value, int | float)
             facts[key.replace("_", " ")] = f"{value:,.0f}" if measured else _cell(value)

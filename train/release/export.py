@@ -170,12 +170,15 @@ def _write_model(sentence_model: "SentenceTransformer", folder: Path, dtype: str
 
     from .folder import AUTO_MAP
 
-    encoder = sentence_model[0].auto_model
+    encoder, tokenizer = sentence_model[0].auto_model, sentence_model.tokenizer
     parameters = encoder.num_parameters()
     encoder.config.auto_map = dict(AUTO_MAP)
+    # No computation reads these ids, so a model can be trained with those of another tokenizer.
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(encoder.config, name, getattr(tokenizer, name))
     encoder.to(getattr(torch, dtype))
     for key in ("is_local", "local_files_only"):  # How it was opened here says nothing about the tokenizer.
-        sentence_model.tokenizer.init_kwargs.pop(key, None)
+        tokenizer.init_kwargs.pop(key, None)
     sentence_model.save(str(folder), create_model_card=False)
     # Saving has noted the stored format, in which AutoModel would compute.
     encoder.config.dtype = "float32"
