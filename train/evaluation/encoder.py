@@ -11,6 +11,8 @@ import open_codesage.modeling  # noqa: F401  (registers the model classes)
 import torch
 from sentence_transformers import SentenceTransformer
 
+from ..stages.checkpoints import require_safetensors
+
 
 class Encoder:
     """A model that turns texts into embeddings.
@@ -26,6 +28,8 @@ class Encoder:
 
     def __init__(self, model: str, batch_size: int, max_length: int | None) -> None:
         local = Path(model).exists()
+        if local and not any(Path(model).rglob("*.safetensors")):
+            require_safetensors(Path(model))
         options = {"dtype": torch.float32, "use_safetensors": True}
         try:
             self.model = SentenceTransformer(model, model_kwargs=options, local_files_only=local)
