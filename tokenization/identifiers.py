@@ -6,7 +6,9 @@ language or of other modules are never among them.
 
 A language's `identifiers.scm` captures every node that may be a name, and says with the capture's name what it knows:
 
-* definitions: `@class`, `@function`, `@parameter`, `@variable`, `@attribute`, `@type` (a type parameter);
+* definitions: `@class`, `@function`, `@attribute`, `@parameter`, `@variable`, `@type` (a type parameter). A class,
+  function or attribute is reached both by its plain name and as a member, unless the capture says `.plain` or
+  `.member` (a Python method is a `@function.member`: without an object its name means something else);
 * uses: `@use` (a plain name), `@use.call` (called), `@use.type` (in the place of a type), `@use.member` (behind a
   separator such as a full stop), `@use.member.call`;
 * `@import` (a name that an import binds), `@ignore` (a node in which nothing but that is a name of this file),
@@ -15,25 +17,25 @@ A language's `identifiers.scm` captures every node that may be a name, and says 
 
 A node with several captures counts as the last of them in `_ROLES`. What queries can not tell is decided here, by name:
 
-1. A plain name that is defined in the file is an identifier wherever it stands, also when it hides a builtin.
-   Definitions of parameters and variables are plain; those of classes, functions and attributes are members as well.
-2. A plain name that is only imported names a thing of another module: it is no identifier, nor is a member reached
-   from it (`np` and `zeros` in `np.zeros`).
+1. A plain name that is defined in the file is an identifier wherever it stands, also when it hides a builtin; so is a
+   member that is defined in the file.
+2. A name that is only imported names a thing of another module: it is no identifier, nor is a member reached from it
+   (`np` and `zeros` in `np.zeros`).
 3. Any other plain name is one unless it stands in `builtins.txt`; likewise any other member, except one reached from a
    builtin (`String.format`).
 4. An argument's name is one where a parameter or attribute of that name, and what is called, are defined in the file.
 
-A use has the kind of its definition: of the innermost scope that has one, else of the file. A name without definition
+A use has the kind of its definition: in the innermost scope that has one, else in the file. A name without definition
 is a `call` where it is called, a `type` in the place of a type, an `attribute` as a member, else a `variable`.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from itertools import compress, repeat
 from typing import Literal, NamedTuple, cast
 
 import tree_sitter
@@ -43,28 +45,24 @@ from .source import DEFAULT_LIMITS, Limits, Source, Unparsable, builtins_of, par
 
 Kind = Literal["class", "function", "parameter", "variable", "attribute", "call", "type"]
 
-# In rising strength: of several captures of a node the last one counts.
-_ROLES = (
-    *("use", "use.type", "use.call", "use.member", "use.member.call"),
-    *("variable", "type", "parameter", "attribute", "function", "class"),
-    *("keyword", "import"),
+_USES = ("use", "use.type", "use.call", "use.member", "use.member.call")
+_DEFINITIONS = (
+    *("variable", "type", "parameter", "attribute.member", "attribute"),
+    *("function.plain", "function.member", "function", "class"),
 )
-_DEFINITIONS = frozenset({"class", "function", "parameter", "variable", "attribute", "type"})
+# In rising strength: of several captures of a node the last one counts.
+_ROLES = (*_USES, *_DEFINITIONS, "keyword", "import")
+_MEMBER_USES = frozenset({"use.member", "use.member.call"})
+_PLAIN_USES = frozenset({"use", "use.type", "use.call", "variable", "import"})
 
-# Which kind a use takes where its name has several definitions in one scope, and where it has none.
-_PLAIN: tuple[Kind, ...] = ("class", "type", "parameter", "variable", "attribute", "function")
-_CALLED: tuple[Kind, ...] = ("function", "class", "parameter", "variable", "attribute", "type")
+# Which kind a use takes where its name has several definitions in one scope.
 _PREFERENCE: dict[str, tuple[Kind, ...]] = {
-    "use": _PLAIN,
-    "use.type": _PLAIN,
-    "use.call": _CALLED,
+    "use.call": ("function", "class", "parameter", "variable", "attribute", "type"),
     "use.member": ("attribute", "class", "function"),
     "use.member.call": ("function", "class", "attribute"),
-    "import": _PLAIN,
-    "variable": _PLAIN,
 }
-_PLAIN_USES = frozenset({"use", "use.type", "use.call", "import", "variable"})
-_UNDEFINED: dict[str, Kind] = {
+_PLAIN_PREFERENCE: tuple[Kind, ...] = ("class", "type", "parameter", "variable", "attribute", "function")
+_KIND_WITHOUT_DEFINITION: dict[str, Kind] = {
     "use": "variable",
     "use.type": "type",
     "use.call": "call",
@@ -110,163 +108,167 @@ def find_identifiers(text: str, language: str, limits: Limits = DEFAULT_LIMITS) 
 def identifiers_of(source: Source) -> list[Identifier]:
     """All identifiers of a parsed text; see `find_identifiers`."""
     _check_errors(source)
-    names = _collect(source)
-    chosen = [
-        (start, name, kind) for start, name, kind in zip(names.starts, names.texts, _kinds(names), strict=True) if kind
-    ]
-    ids: dict[str, int] = {}
-    return [
-        Identifier(start, start + len(name), name, kind, ids.setdefault(name, len(ids) + 1))
-        for start, (_, name, kind) in zip(source.characters([start for start, _, _ in chosen]), chosen, strict=True)
-    ]
+    names = _Names(source)
+    kinds = _kinds(names)
+    starts = source.characters(list(compress(names.starts, kinds)))
+    ends = source.characters(list(compress(names.ends, kinds)))
+    texts = list(compress(names.texts, kinds))
+    ids = {name: number for number, name in enumerate(dict.fromkeys(texts), start=1)}
+    rows = zip(starts, ends, texts, filter(None, kinds), map(ids.__getitem__, texts), strict=True)
+    return list(map(Identifier._make, rows))
 
 
 def _check_errors(source: Source) -> None:
     if not source.tree.root_node.has_error:
         return
     allowed = source.language.error_share * len(source.data)
-    wrong = 0
-    open_nodes = [source.tree.root_node]
-    while open_nodes and wrong <= allowed:
-        node = open_nodes.pop()
-        if node.is_error or node.is_missing:
-            wrong += max(1, node.end_byte - node.start_byte)
-        elif node.has_error:
-            open_nodes.extend(node.children)
+    wrong = source.wrong_bytes(enough=allowed)
     if wrong > allowed:
         raise Unparsable("syntax_error", f"syntax errors in {wrong} bytes or more of this {source.language.name} text")
 
 
-@dataclass
 class _Names:
-    """All captured names in order, as parallel lists (positions in bytes), and what the file says of them."""
+    """All captured names of a text in order, as parallel lists (positions in bytes), and what the file says of them.
 
-    source: Source
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    roles: list[str] = field(default_factory=list)
-    imported: set[str] = field(default_factory=set)
-    definitions: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    scopes: Nesting = field(default_factory=lambda: Nesting([]))
-    arguments: Nesting = field(default_factory=lambda: Nesting([]))
+    Attributes:
+        starts: First byte of each name.
+        ends: Byte behind each name.
+        texts: The names.
+        roles: What the query says of each.
+        imported: Names that imports bind.
+        plain: Kinds of the definitions that are reached by the plain name, by name.
+        members: Kinds of the definitions that are reached as members, by name.
+    """
+
+    def __init__(self, source: Source) -> None:
+        captures = source.captures("identifiers")
+        ends: dict[int, int] = {}
+        roles: dict[int, str] = {}
+        for role in _ROLES:
+            spans = dict(_spans(captures, role))
+            ends.update(spans)
+            roles.update(zip(spans, repeat(role)))
+        self.imported: set[str] = set()
+        for start, end in _spans(captures, "import"):
+            words = re.findall(r"\w+", source.slice(start, end))
+            self.imported.update(words[-1:])
+            if len(words) != 1:
+                del ends[start]
+        starts = sorted(ends)
+        for first, last in _spans(captures, "ignore"):
+            for start in starts[bisect_left(starts, first) : bisect_left(starts, last)]:
+                if roles[start] != "import":
+                    ends.pop(start, None)
+
+        self.source = source
+        self.starts = [start for start in starts if ends.get(start, 0) > start]
+        self.ends = [ends[start] for start in self.starts]
+        self.roles = [roles[start] for start in self.starts]
+        self.texts = source.slices(zip(self.starts, self.ends, strict=True))
+        if source.language.sigils:
+            self.texts = [text.lstrip(source.language.sigils) for text in self.texts]
+            self.starts = [end - len(text.encode()) for text, end in zip(self.texts, self.ends, strict=True)]
+        self.scopes = Nesting(_spans(captures, "scope"))
+        self.arguments = Nesting(_spans(captures, "arguments"))
+        self.plain: defaultdict[str, set[str]] = defaultdict(set)
+        self.members: defaultdict[str, set[str]] = defaultdict(set)
+        for role, name in set(zip(self.roles, self.texts, strict=True)):
+            if role in _DEFINITIONS:
+                kind, _, reach = role.partition(".")
+                if reach != "member":
+                    self.plain[name].add(kind)
+                if reach != "plain" and kind in ("class", "function", "attribute"):
+                    self.members[name].add(kind)
 
 
-def _collect(source: Source) -> _Names:
-    captures = source.captures("identifiers")
-    found: dict[int, tuple[int, str]] = {}
-    for role in _ROLES:
-        for node in captures.get(role, ()):
-            start, end = node.byte_range
-            found[start] = end, role
-    names = _Names(source, scopes=_nesting(captures, "scope"), arguments=_nesting(captures, "arguments"))
-    ignored = _nesting(captures, "ignore")
-    sigils = source.language.sigils
-    for start in sorted(found):
-        end, role = found[start]
-        if role != "import" and ignored.innermost(start) != OUTSIDE:
-            continue
-        name = source.slice(start, end)
-        if sigils:
-            name = name.lstrip(sigils)
-            start = end - len(name.encode("utf-8", "surrogatepass"))
-        if role == "import":
-            words = re.findall(r"\w+", name)
-            names.imported.update(words[-1:])
-            if words != [name]:
-                continue
-        elif role in _DEFINITIONS:
-            names.definitions[name].add(role)
-        if name:
-            names.starts.append(start)
-            names.ends.append(end)
-            names.texts.append(name)
-            names.roles.append(role)
-    return names
-
-
-def _nesting(captures: dict[str, list[tree_sitter.Node]], name: str) -> Nesting:
-    return Nesting(node.byte_range for node in captures.get(name, ()))
+def _spans(captures: dict[str, list[tree_sitter.Node]], name: str) -> list[tuple[int, int]]:
+    return [node.byte_range for node in captures.get(name, ())]
 
 
 def _kinds(names: _Names) -> list[Kind | None]:
     """The kind of each name, None where it is no identifier of this file."""
-    separators = {separator.encode() for separator in names.source.language.separators}
-    data = names.source.data
-    local = _local_definitions(names)
-    by_use: dict[tuple[str, str], Kind | None] = {}
-    kinds: list[Kind | None] = []
-    end_before = 0
-    for start, end, name, role in zip(names.starts, names.ends, names.texts, names.roles, strict=True):
-        kind: Kind | None
+    uses = list(zip(names.roles, names.texts, strict=True))
+    in_file = {use: _kind_in_file(names, *use) for use in set(uses)}
+    kinds = [in_file[use] for use in uses]
+    _drop_members_of_others(names, kinds)
+    _narrow_to_scopes(names, kinds)
+    for index, role in enumerate(names.roles):
         if role == "keyword":
-            kind = _kind_of_keyword(names, kinds, name, start)
-        elif kinds and kinds[-1] is None and data[end_before:start] in separators:
-            kind = None
-        else:
-            use = role, name
-            if use not in by_use:
-                by_use[use] = _kind_in_file(names, role, name)
-            kind = by_use[use]
-            if kind and name in local and role in _PLAIN_USES:
-                kind = _preferred(_PREFERENCE[role], _visible(local[name], names.scopes, start)) or kind
-        kinds.append(kind)
-        end_before = end
+            kinds[index] = _kind_of_keyword(names, kinds, index)
     return kinds
 
 
 def _kind_in_file(names: _Names, role: str, name: str) -> Kind | None:
     """The kind of a name by all that the file defines."""
-    if role not in _PREFERENCE:
-        return cast(Kind, role)
-    kind = _preferred(_PREFERENCE[role], names.definitions.get(name, ()))
-    is_member = role not in _PLAIN_USES
-    if kind or name in builtins_of(names.source.language)[is_member] or (name in names.imported and not is_member):
+    if role == "keyword":
+        return None
+    if role in _DEFINITIONS and role != "variable":
+        return cast(Kind, role.partition(".")[0])
+    is_member = role in _MEMBER_USES
+    kind = _preferred(role, (names.members if is_member else names.plain).get(name, ()))
+    if kind or name in builtins_of(names.source.language)[is_member] or name in names.imported:
         return kind
-    return _UNDEFINED[role]
+    return _KIND_WITHOUT_DEFINITION[role]
 
 
-def _preferred(preference: tuple[Kind, ...], definitions: Collection[str]) -> Kind | None:
-    return next((kind for kind in preference if kind in definitions), None)
+def _preferred(role: str, definitions: Collection[str]) -> Kind | None:
+    return next((kind for kind in _PREFERENCE.get(role, _PLAIN_PREFERENCE) if kind in definitions), None)
 
 
-def _kind_of_keyword(names: _Names, kinds: list[Kind | None], name: str, start: int) -> Kind | None:
-    """The kind of an argument's name: of the parameter or attribute it names, if what is called is of this file."""
-    kind = _preferred(("parameter", "attribute"), names.definitions.get(name, ()))
-    call = names.arguments.innermost(start)
-    if kind is None or call == OUTSIDE:
-        return None
-    called = bisect_right(names.starts, names.arguments.spans[call][0]) - 1
-    is_adjacent = called >= 0 and names.ends[called] == names.arguments.spans[call][0]
-    if not is_adjacent or kinds[called] is None:
-        return None
-    return kind if names.definitions.get(names.texts[called], set()) & {"class", "function"} else None
+def _drop_members_of_others(names: _Names, kinds: list[Kind | None]) -> None:
+    """A member reached from a name that is no identifier of this file is none either."""
+    data = names.source.data
+    separators = {separator.encode() for separator in names.source.language.separators}
+    for index in range(1, len(kinds)):
+        if kinds[index - 1] is None and data[names.ends[index - 1] : names.starts[index]] in separators:
+            kinds[index] = None
 
 
-def _local_definitions(names: _Names) -> dict[str, dict[int, set[str]]]:
-    """Definitions by scope, of the names that have definitions of several kinds."""
-    local: dict[str, dict[int, set[str]]] = {
-        name: defaultdict(set) for name, definitions in names.definitions.items() if len(definitions) > 1
+def _narrow_to_scopes(names: _Names, kinds: list[Kind | None]) -> None:
+    """A plain use of a name with definitions of several kinds takes that of the innermost scope that has one."""
+    local: dict[str, defaultdict[int, set[str]]] = {
+        name: defaultdict(set) for name, definitions in names.plain.items() if len(definitions) > 1
     }
     if not local:
-        return local
+        return
     named: set[int] = set()
     for start, name, role in zip(names.starts, names.texts, names.roles, strict=True):
-        if role not in _DEFINITIONS:
-            continue
-        scope = names.scopes.innermost(start)
-        # The name of a function or class stands inside its node, yet it is defined in the scope around.
-        if role in ("function", "class") and scope not in named and scope != OUTSIDE:
-            named.add(scope)
-            scope = names.scopes.parents[scope]
-        if name in local:
-            local[name][scope].add(role)
-    return local
+        kind, _, reach = role.partition(".")
+        is_named = kind in ("function", "class")
+        if role in _DEFINITIONS and (is_named or name in local):
+            scope = names.scopes.innermost(start)
+            # The name of a function or class stands inside its node, yet it is defined in the scope around.
+            if is_named and scope != OUTSIDE and scope not in named:
+                named.add(scope)
+                scope = names.scopes.parents[scope]
+            if name in local and reach != "member":
+                local[name][scope].add(kind)
+    known: dict[tuple[str, str, int], Kind | None] = {}
+    for index, (name, role) in enumerate(zip(names.texts, names.roles, strict=True)):
+        if name in local and role in _PLAIN_USES:
+            scope = names.scopes.innermost(names.starts[index])
+            use = name, role, scope
+            if use not in known:
+                while scope not in local[name] and scope != OUTSIDE:
+                    scope = names.scopes.parents[scope]
+                known[use] = _preferred(role, local[name].get(scope, ()))
+            kinds[index] = known[use] or kinds[index]
 
 
-def _visible(definitions: dict[int, set[str]], scopes: Nesting, position: int) -> set[str]:
-    """The definitions in the innermost scope around a position that has any."""
-    scope = scopes.innermost(position)
-    while scope not in definitions and scope != OUTSIDE:
-        scope = scopes.parents[scope]
-    return definitions.get(scope, set())
+def _kind_of_keyword(names: _Names, kinds: list[Kind | None], index: int) -> Kind | None:
+    """The kind of an argument's name: of the parameter or attribute it names, if what is called is of this file."""
+    name = names.texts[index]
+    call = names.arguments.innermost(names.starts[index])
+    if call == OUTSIDE:
+        return None
+    start_of_arguments, _ = names.arguments.spans[call]
+    called = bisect_left(names.starts, start_of_arguments) - 1
+    if called < 0 or names.ends[called] != start_of_arguments or kinds[called] is None:
+        return None
+    callee = names.texts[called]
+    definitions = names.plain.get(callee, set()) | names.members.get(callee, set())
+    if not definitions & {"class", "function"}:
+        return None
+    if "parameter" in names.plain.get(name, ()):
+        return "parameter"
+    return "attribute" if "attribute" in names.members.get(name, ()) else None

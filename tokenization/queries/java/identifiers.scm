@@ -24,8 +24,8 @@
 (compact_constructor_declaration name: (identifier) @class)
 (type_parameter (type_identifier) @type)
 
-(method_declaration name: (identifier) @function)
-(annotation_type_element_declaration name: (identifier) @function)
+(method_declaration name: (identifier) @function.member)
+(annotation_type_element_declaration name: (identifier) @function.member)
 
 (formal_parameter name: (identifier) @parameter)
 (spread_parameter (variable_declarator name: (identifier) @parameter))

@@ -14,7 +14,9 @@
 
 ; Definitions.
 (class_definition name: (identifier) @class)
-(function_definition name: (identifier) @function)
+(function_definition name: (identifier) @function.plain)
+(class_definition body: (block (function_definition name: (identifier) @function.member)))
+(class_definition body: (block (decorated_definition (function_definition name: (identifier) @function.member))))
 (class_definition type_parameters: (type_parameter (type (identifier) @type)))
 (function_definition type_parameters: (type_parameter (type (identifier) @type)))
 (_ type_parameters: (type_parameter (type (constrained_type . (type (identifier) @type)))))
@@ -53,9 +55,9 @@
 (case_pattern (as_pattern (identifier) @variable))
 (splat_pattern (identifier) @variable)
 
-(assignment left: (attribute attribute: (identifier) @attribute))
-(assignment left: (pattern_list (attribute attribute: (identifier) @attribute)))
-(assignment left: (tuple_pattern (attribute attribute: (identifier) @attribute)))
+(assignment left: (attribute attribute: (identifier) @attribute.member))
+(assignment left: (pattern_list (attribute attribute: (identifier) @attribute.member)))
+(assignment left: (tuple_pattern (attribute attribute: (identifier) @attribute.member)))
 (class_definition body: (block (expression_statement (assignment left: (identifier) @attribute))))
 (class_definition body: (block (expression_statement (assignment left: (pattern_list (identifier) @attribute)))))
 
