@@ -15,7 +15,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -44,25 +44,25 @@ def load_config(cls: type[Config], argv: Sequence[str], prog: str | None = None)
     """
     options = vars(_parser(cls, prog).parse_args(list(argv)))
     recipe_file = options.pop("config")
-    recipe = read_recipe(recipe_file) if recipe_file else {}
-    hints = typing.get_type_hints(cls)
-    values: dict[str, Any] = {}
-    for key, value in recipe.items():
-        name = key.replace("-", "_") if isinstance(key, str) else str(key)
-        if name not in hints:
-            raise ConfigError(f"{recipe_file}: unknown key {key!r}{_suggestion(name, hints)}")
-        values[name] = convert(value, hints[name], f"{recipe_file}: {key}")
-    for name, value in options.items():
-        if value is None:
-            continue
-        converted = convert(value, hints[name], f"--{name.replace('_', '-')}")
+    values = _convert_all(cls, read_recipe(recipe_file), f"{recipe_file}: ") if recipe_file else {}
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in _convert_all(cls, given, "--").items():
         # A mapping on the command line changes single entries of the recipe's mapping.
-        values[name] = {**(values.get(name) or {}), **converted} if _is_mapping(hints[name]) else converted
-    missing = [field.name for field in _fields(cls) if field.name not in values and _is_required(field)]
+        values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
+    missing = [name for name in _required(cls) if name not in values]
     if missing:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
         raise ConfigError(f"missing: {flags} (or the same keys in the recipe given by --config)")
     return cls(**values)
+
+
+def make_config(cls: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """Build a config from a mapping, as one section of a recipe gives it.
+
+    Raises:
+        ConfigError: unknown key or wrong type; `where` is named in the message.
+    """
+    return cls(**_convert_all(cls, values, f"{where}: "))
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -154,10 +154,11 @@ def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
     parser = _Parser(prog=prog, description=description, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML recipe; options on the command line win over it")
     hints = typing.get_type_hints(cls)
-    for field in _fields(cls):
+    required = _required(cls)
+    for field in dataclasses.fields(cls):
         hint = hints[field.name]
         options: dict[str, Any] = {"default": None, "help": attributes.get(field.name, "").replace("%", "%%")}
-        if _is_required(field):
+        if field.name in required:
             options["help"] += " (required)"
         elif field.default not in (dataclasses.MISSING, None, ()):
             options["help"] += f" (default: {field.default})"
@@ -175,12 +176,20 @@ def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _fields(cls: type[Any]) -> tuple["dataclasses.Field[Any]", ...]:
-    return dataclasses.fields(cls)
+def _convert_all(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    converted = {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name not in hints:
+            raise ConfigError(f"{where}unknown key {key!r}{_suggestion(name, hints)}")
+        converted[name] = convert(value, hints[name], f"{where}{key}")
+    return converted
 
 
-def _is_required(field: "dataclasses.Field[Any]") -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+def _required(cls: type[Any]) -> list[str]:
+    unset = dataclasses.MISSING
+    return [f.name for f in dataclasses.fields(cls) if f.default is unset and f.default_factory is unset]
 
 
 def _is_mapping(hint: Any) -> bool:

@@ -1,0 +1,233 @@
+"""The whole way in one command: source code in, trained, evaluated and exported encoder out.
+
+Contract: every step is another command's `main(config)`, with the settings of `recipes/quickstart.yaml` and what the
+user changes in them; its result lies in its own folder below `--output`. Started again, the quickstart goes on after
+the last finished step.
+
+Invariant: no step sees held-out modules but the evaluation; the figures at the end are those that the evaluation wrote.
+"""
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .config import make_config, read_recipe
+from .console import say
+from .data import extract
+from .evaluation import evaluate
+from .release import export
+from .stages import contrast, pretrain, tokenizer
+from .steps import Steps
+
+RECIPE = Path(__file__).parent / "recipes" / "quickstart.yaml"
+
+
+@dataclass(frozen=True)
+class QuickstartConfig:
+    """Train a small two-stage code encoder on real source code, measure it, export it and search with it.
+
+    Attributes:
+        source: folders of source code; the standard library of the running Python if neither this nor dataset is given.
+        dataset: Hub id, or a local parquet or jsonl file with the columns of The Stack (content, lang), streamed.
+        output: folder for everything that is made; the model is in the folder of its name.
+        languages: languages to take from the source.
+        seed: seed of every random choice.
+        name: name of the model and of its folder.
+        queries: questions to answer with the trained model at the end.
+        extract: changed settings of this step, key=value.
+        tokenizer: changed settings of this step, key=value.
+        pretrain: changed settings of Stage I, key=value, for example steps=200.
+        contrast: changed settings of Stage II, key=value.
+        evaluate: changed settings of this step, key=value.
+        export: changed settings of this step, key=value.
+    """
+
+    source: tuple[str, ...] = ()
+    dataset: str | None = None
+    output: Path = Path("open-codesage-quickstart")
+    languages: tuple[str, ...] = ("python", "java")
+    seed: int = 0
+    name: str = "open-codesage-quickstart"
+    queries: tuple[str, ...] = (
+        "parse a date and time from a string",
+        "read compressed data from a file",
+        "send a request to a server and return the response",
+    )
+    extract: dict[str, Any] = field(default_factory=dict)
+    tokenizer: dict[str, Any] = field(default_factory=dict)
+    pretrain: dict[str, Any] = field(default_factory=dict)
+    contrast: dict[str, Any] = field(default_factory=dict)
+    evaluate: dict[str, Any] = field(default_factory=dict)
+    export: dict[str, Any] = field(default_factory=dict)
+
+
+EVALUATED = ("untrained", "stage1", "stage2", "bm25")
+"""What is measured, in the order of the table."""
+
+STEPS = ("extract", "tokenizer", "untrained", "pretrain", "contrast", *(f"evaluate-{m}" for m in EVALUATED), "export")
+
+FUNCTIONS_SHOWN = 5
+_SIGNATURE_LENGTH = 90
+
+# Runs in an interpreter of its own. `sys.modules[name] = None` makes every import of that name fail.
+_REOPEN = """
+import json, sys
+sys.modules["open_codesage"] = None
+import torch
+folder, texts = sys.argv[2], json.loads(sys.argv[3])
+if sys.argv[1] == "AutoModel":
+    from transformers import AutoModel, AutoTokenizer
+    model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+    batch = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        embeddings = torch.nn.functional.normalize(model(**batch).pooler_output)
+else:
+    from sentence_transformers import SentenceTransformer
+    embeddings = SentenceTransformer(folder, trust_remote_code=True).encode(texts, convert_to_tensor=True)
+print(json.dumps(embeddings.tolist()))
+"""
+
+
+def main(config: QuickstartConfig) -> Path:
+    """Run every step that has not finished yet.
+
+    Returns:
+        The exported Hub folder.
+
+    Raises:
+        ValueError: the source, the recipe or a step's settings can not be used; the message says what to do.
+    """
+    begin = time.perf_counter()
+    out = config.output.absolute()
+    corpus, vocabulary, hub_folder = out / "corpus", out / "tokenizer", out / config.name
+    models = {name: out / name for name in ("untrained", "stage1", "stage2")}
+    recipe = read_recipe(RECIPE)
+
+    def settings(cls: type[Any], section: str, **fixed: Any) -> Any:
+        changed = {**recipe[section], **getattr(config, section)}
+        if "model" in recipe[section]:
+            changed["model"] = {**recipe[section]["model"], **getattr(config, section).get("model", {})}
+        return make_config(cls, changed | fixed, f"quickstart: {section}")
+
+    source = {"source": config.source, "dataset": config.dataset, "languages": config.languages, "seed": config.seed}
+    extraction = settings(extract.ExtractConfig, "extract", output=corpus, **source)
+    tokens = settings(tokenizer.TokenizerConfig, "tokenizer", corpus=corpus, output=vocabulary)
+    base = {"corpus": corpus, "seed": config.seed}
+    stage_one = settings(pretrain.PretrainConfig, "pretrain", tokenizer=vocabulary, output=models["stage1"], **base)
+    stage_two = settings(contrast.ContrastConfig, "contrast", model=models["stage1"], output=models["stage2"], **base)
+    figures = {name: out / "evaluation" / name / "metrics.json" for name in EVALUATED}
+    measurements = {
+        name: settings(
+            evaluate.EvaluateConfig, "evaluate", model=str(models.get(name, name)), corpus=corpus, output=file.parent
+        )
+        for name, file in figures.items()
+    }
+    release = settings(
+        export.ExportConfig,
+        "export",
+        model=models["stage2"],
+        output=hub_folder,
+        name=config.name,
+        corpus=corpus,
+        stage_one=models["stage1"],
+        metrics=(figures["stage2"],),
+        baselines=tuple(figures[name] for name in EVALUATED if name != "stage2"),
+    )
+
+    steps = Steps(out / "steps", STEPS)
+    steps.run("extract", extraction, extract.main)
+    steps.run("tokenizer", tokens, tokenizer.main)
+    steps.run("untrained", dataclasses.replace(stage_one, output=models["untrained"]), _write_untrained)
+    steps.run("pretrain", stage_one, pretrain.main)
+    steps.run("contrast", stage_two, contrast.main)
+    for name, measurement in measurements.items():
+        steps.run(f"evaluate-{name}", measurement, evaluate.main)
+    steps.run("export", release, export.main)
+    _reopen(hub_folder, list(config.queries))
+    _answer(hub_folder, corpus, list(config.queries))
+    say(_table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in figures.items()}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    say(f"\n{time.perf_counter() - begin:.0f} s in all, {peak:.1f} GiB of memory at most.\nThe model: {hub_folder}")
+    return hub_folder
+
+
+def _write_untrained(config: pretrain.PretrainConfig) -> Path:
+    """Write the model as it is before the first step of Stage I, to measure what training adds."""
+    from transformers import AutoTokenizer
+
+    from .data.folders import new_folder
+    from .stages.denoising import initial_model
+
+    vocabulary = AutoTokenizer.from_pretrained(config.tokenizer)
+    with new_folder(config.output) as folder:
+        initial_model(config, vocabulary).save_pretrained(folder)
+        vocabulary.save_pretrained(folder)
+    return config.output
+
+
+def _reopen(folder: Path, texts: list[str]) -> None:
+    """Open the exported folder by both classes, each in a fresh interpreter without open_codesage, and compare.
+
+    Raises:
+        ValueError: the folder does not open, or the embeddings differ.
+    """
+    import torch
+
+    embeddings = []
+    for way in ("AutoModel", "SentenceTransformer"):
+        result = subprocess.run(
+            [sys.executable, "-c", _REOPEN, way, str(folder), json.dumps(texts)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
+        if result.returncode:
+            raise ValueError(f"{folder} does not open through {way} in a fresh interpreter:\n{result.stderr[-2000:]}")
+        embeddings.append(torch.tensor(json.loads(result.stdout.splitlines()[-1])))
+        say(f"[reopen] {way} opens the folder in a fresh interpreter, without open_codesage")
+    difference = float((embeddings[0] - embeddings[1]).abs().max())
+    if difference > 1e-5:
+        raise ValueError(f"{folder}: embeddings of AutoModel and SentenceTransformer differ by {difference:.1e}")
+    say(f"[reopen] both give the same embeddings (largest difference {difference:.1e})")
+
+
+def _answer(folder: Path, corpus: Path, queries: list[str]) -> None:
+    """Print the best functions of the whole corpus for each query, found by the exported model."""
+    from .data.corpus import Corpus
+    from .evaluation.encoder import Encoder
+    from .evaluation.ranking import rank_functions
+    from .evaluation.signature import signature
+
+    functions = [row for split in ("train", "held_out") for row in Corpus(corpus).functions(split)]
+    encoder = Encoder(str(folder), batch_size=64, max_length=None)
+    embeddings = encoder.documents([row["code"] for row in functions])
+    say(f"\n{len(functions):,} functions, searched with the exported model:")
+    for query, embedding in zip(queries, encoder.queries(queries), strict=True):
+        say(f"\n{query}")
+        for number, score in rank_functions(embeddings, embedding, FUNCTIONS_SHOWN):
+            row = functions[number]
+            say(f"  {score:.3f}  {row['path']}:{row['start_line']}  {signature(row['code'])[:_SIGNATURE_LENGTH]}")
+
+
+def _table(results: dict[str, dict[str, Any]]) -> str:
+    """The figures of all models, as Markdown."""
+    titles = {"untrained": "untrained", "stage1": "after Stage I", "stage2": "after Stage II", "bm25": "BM25"}
+    first = next(iter(results.values()))
+    names = list(first["metrics"])
+    lines = [
+        f"\nSearch of {first['documents']} held-out functions with {first['queries']} summaries, in percent:\n",
+        f"| model | {' | '.join(names)} |",
+        f"|---|{'---:|' * len(names)}",
+    ]
+    for name, result in results.items():
+        values = [f"{result['metrics'][metric]:.1f}" for metric in names]
+        lines.append(f"| {titles[name]} | {' | '.join(values)} |")
+    return "\n".join(lines)
