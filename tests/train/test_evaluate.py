@@ -152,9 +152,13 @@ def test_languages_are_selected(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", rows)
     config = EvaluateConfig(model="bm25", corpus=corpus, languages=("java",))
     assert main(config)["documents"] == 1
+    assert main(dataclasses.replace(config, languages=("Python",)))["documents"] == 1
     assert main(dataclasses.replace(config, languages=()))["documents"] == 2
-    with pytest.raises(ValueError, match="have no ruby: choose among java, python"):
-        main(dataclasses.replace(config, languages=("ruby",)))
+    with pytest.raises(ValueError, match="unknown language 'klingon'"):
+        dataclasses.replace(config, languages=("klingon",))
+    only_python = write_corpus(tmp_path / "python", [row("area", "held"), row("card", "train")])
+    with pytest.raises(ValueError, match="have no java: choose among python"):
+        main(dataclasses.replace(config, corpus=only_python))
 
 
 def test_a_corpus_without_held_out_functions_is_an_error(tmp_path):

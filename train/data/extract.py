@@ -207,7 +207,7 @@ def main(config: ExtractConfig) -> Path:
             )
         builder = CorpusBuilder(folder)
         process = partial(_process, max_bytes=config.max_file_bytes)
-        workers = config.num_proc or len(os.sched_getaffinity(0))
+        workers = config.num_proc or _cores()
         outcomes = map_in_workers(process, _batches(files, config.max_files), workers, _BATCH_SECONDS, _lost)
         with builder, tqdm(total=total, unit="B", unit_scale=True, desc="extract") as bar:
             for outcome in outcomes:
@@ -227,6 +227,11 @@ def main(config: ExtractConfig) -> Path:
         report = builder.finish(skipped, config.held_out_share, config.min_held_out, config.seed)
     say(_summary(report, config, time.perf_counter() - begin))
     return config.output
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _batches(files: Iterable[SourceFile], limit: int | None) -> Iterator[list[SourceFile]]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from open_codesage.tokenization.languages import resolve_language
+
 from ..console import say
 from ..data.folders import new_folder
 
@@ -40,6 +42,7 @@ class EvaluateConfig:
     depth: int = 1000
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "languages", tuple(dict.fromkeys(map(resolve_language, self.languages))))
         for name in ("batch_size", "max_length", "cutoff", "depth"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} is {value}: give 1 or more")
