@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from accelerate.data_loader import BatchSamplerShard
 from datasets import Dataset
-
 from open_codesage.train.stages.batches import PairBatchSampler, PairCollator
 
 TEXTS = ("summary", "code", "hard_positive")
@@ -36,7 +35,7 @@ def test_global_batches_are_full_of_one_language_and_without_duplicates(processe
     batches = list(sampler)
     assert len(batches) == len(sampler) > 20 * processes
     assert {len(batch) for batch in batches} == {16 // processes}
-    steps = [sum(batches[i : i + processes], []) for i in range(0, len(batches), processes)]
+    steps = np.array(batches).reshape(-1, 16).tolist()
     assert not any(shares_a_value(dataset, step) for step in steps)
     assert all(len(set(dataset[step]["language"])) == 1 for step in steps)
     assert len({row for step in steps for row in step}) == len(steps) * 16 == sampler.rows_per_epoch
@@ -124,7 +123,9 @@ def test_a_language_too_small_for_a_batch_is_left_out_and_named():
 
 
 def test_data_that_fill_no_batch_are_refused():
-    same = Dataset.from_dict({"summary": ["equal"] * 100, "code": [str(i) for i in range(100)], "language": ["c"] * 100})
+    same = Dataset.from_dict(
+        {"summary": ["equal"] * 100, "code": [str(i) for i in range(100)], "language": ["c"] * 100}
+    )
     with pytest.raises(ValueError, match="100 pairs do not fill a batch of 2 different pairs of one language"):
         PairBatchSampler(same, 2)
     with pytest.raises(ValueError, match="smaller batch_size"):

@@ -62,9 +62,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(folder):
     assert two["tokens"] == one["tokens"]
     assert two["flops"] == one["flops"]
     torch.testing.assert_close(losses(folder / "first"), losses(folder / "one"), rtol=1e-5, atol=1e-6)
-    before, alone, together = (
-        load_file(folder / name / "model.safetensors") for name in ("encoder", "one", "first")
-    )
+    before, alone, together = (load_file(folder / name / "model.safetensors") for name in ("encoder", "one", "first"))
     for name, weight in alone.items():
         torch.testing.assert_close(together[name], weight, rtol=1e-3, atol=2e-5)
     learnt = max((alone[name] - before[f"transformer.{name}"]).abs().max() for name in alone)

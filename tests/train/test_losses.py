@@ -8,12 +8,11 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
+from open_codesage.train.stages.losses import HardNegativeContrastiveLoss, collapse_value
 from sentence_transformers.base.losses import gradcache
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from open_codesage.train.stages.losses import HardNegativeContrastiveLoss, collapse_value
 
 FORMS = [("none", False), ("sum", False), ("sum", True), ("mean", False), ("mean", True)]
 PAIRS, WIDTH = 7, 6

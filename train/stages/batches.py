@@ -9,7 +9,8 @@ Invariants of every *global* batch, that is of the consecutive batches that the 
 * no two of its pairs have the same summary, the same code or the same hard positive: what is equal is no negative;
 * it is full. How many batches an epoch has is the same in every epoch, so that a step number says what was seen.
 
-The batches of an epoch are a function of the data, the seed and the epoch; the form of a row is one of the seed and the row.
+The batches of an epoch are a function of the data, the seed and the epoch; the form of a row is one of the seed and the
+row.
 """
 
 import hashlib
@@ -21,8 +22,6 @@ import numpy as np
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.util.distributed import get_world_size
 
@@ -130,16 +129,21 @@ def _keys(dataset: Dataset) -> tuple[NDArray[np.str_], list[NDArray[np.uint64]]]
 
 
 def _kins(keys: Sequence[NDArray[np.uint64]]) -> Rows:
-    """Number the groups of rows that are connected by equal values in any column: [rows]."""
-    size = len(keys[0])
-    rows, values, nodes = np.tile(np.arange(size), len(keys)), [], size
-    for column in keys:
-        _, value = np.unique(column, return_inverse=True)
-        values.append(value + nodes)
-        nodes += value.max() + 1
-    edges = coo_array((np.ones(len(rows), dtype=np.bool_), (rows, np.concatenate(values))), shape=(nodes, nodes))
-    _, labels = connected_components(edges, directed=False)
-    return np.unique(labels[:size], return_inverse=True)[1]
+    """Number the groups of rows that are connected by equal values in any column: [rows].
+
+    Every row takes over the smallest row number that it finds among its equals, until nothing changes.
+    """
+    values = [np.unique(column, return_inverse=True)[1] for column in keys]
+    label = np.arange(len(keys[0]))
+    while True:
+        before = label
+        for value in values:
+            smallest = np.full(value.max() + 1, len(label))
+            np.minimum.at(smallest, value, label)
+            label = smallest[value]
+        label = label[label]
+        if np.array_equal(label, before):
+            return np.unique(label, return_inverse=True)[1]
 
 
 def _full_batches(kin_sizes: Rows, batch_size: int) -> int:

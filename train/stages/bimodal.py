@@ -2,20 +2,17 @@
 
 Contract: `run(config)` is `contrast.main` without its first checks.
 
-Invariants: the pairs of a step are a function of the seed and the step, and their form one of the seed and the pair. An
-evaluation draws nothing from the generators that training uses. The loss, and with it the meaning of batch_size, is that
-of one device, however many there are.
+Invariants: the pairs of a step are a function of the seed and the step, and their form one of the seed and the pair.
+An evaluation draws nothing from the generators that training uses. The loss, and with it the meaning of batch_size, is
+that of one device, however many there are.
 """
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-import accelerate
-import datasets
-import sentence_transformers
+import open_codesage.modeling  # noqa: F401  registers the Auto classes
 import torch
-import transformers
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize, Transformer
@@ -23,36 +20,26 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
-
-import open_codesage.modeling  # noqa: F401  registers the Auto classes
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from ..console import say
 from ..data.corpus import Corpus
 from ..data.folders import new_folder
 from ..data.randomness import permutation
 from .batches import LANGUAGE, PairBatchSampler, PairCollator
-from .checkpoints import (
-    SealedCheckpoints,
-    begin_run,
-    digest,
-    read_json,
-    require_safetensors,
-    require_same_settings,
-    run_folder,
-    write_json,
-)
+from .checkpoints import SealedCheckpoints, begin_run, digest, require_safetensors, run_folder, write_json
 from .collapse import CollapseAlarm
 from .contrast import ContrastConfig
 from .losses import HardNegativeContrastiveLoss, collapse_value
+from .runs import LOG, is_finished, record, speaker, trainer_arguments
 from .throughput import Throughput, measured_peak, training_flops
-
-LOG = "training.json"
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
 FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers"}
 
 SIDES = ("text", "code")
+
+_MRR = "eval_held_out_cosine_mrr@10"
 
 
 class BimodalTrainer(SentenceTransformerTrainer):
@@ -113,18 +100,15 @@ class _Epochs(TrainerCallback):
 def run(config: ContrastConfig) -> Path:
     """Train, go on training, or find that the model is there already; see `contrast.main`."""
     args = _training_arguments(config)
-    report = say if args.process_index == 0 else _silent
+    report = speaker(args)
+    corpus = Corpus(config.corpus)
     settings = _settings(config)
-    if config.output.exists():
-        if not (config.output / LOG).is_file():
-            raise ValueError(f"{config.output} exists and is no model of this command: choose another output")
-        require_same_settings(config.output, read_json(config.output / LOG)["settings"], settings)
+    if is_finished(config.output, settings):
         report(f"{config.output} is finished already")
         return config.output
     set_seed(config.seed)
     model = _model(config)
     with args.main_process_first(local=False):
-        corpus = Corpus(config.corpus)
         pairs, held_out = (corpus.functions(split, config.languages or None) for split in ("train", "held_out"))
     columns = ["summary", "code", *(["hard_positive"] if config.hard_positive_share else []), LANGUAGE]
     pairs = pairs.select_columns(columns)
@@ -167,50 +151,22 @@ def run(config: ContrastConfig) -> Path:
 
 def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingArguments:
     """Translate the settings; also starts the process group under torchrun."""
-    ours: dict[str, Any] = {
-        "output_dir": str(run_folder(config.output)),
-        "max_steps": config.steps or -1,
-        "num_train_epochs": config.epochs or 1,
-        "learning_rate": config.learning_rate,
-        "warmup_steps": config.warmup_steps,
-        "lr_scheduler_type": config.schedule,
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
-        "seed": config.seed,
-        "bf16": config.bf16,
-        "save_strategy": "steps",
-        "save_steps": config.save_steps,
-        "save_only_model": False,
-        "eval_strategy": "steps",
-        "eval_steps": config.eval_steps or 10**12,
-        "logging_strategy": "steps",
-        "logging_steps": config.logging_steps,
-        "dataloader_num_workers": config.num_workers,
-        "ignore_data_skip": False,
-        "include_num_input_tokens_seen": "no",
-        # A batch is one step: negatives of different batches do not meet.
-        "gradient_accumulation_steps": 1,
-        "accelerator_config": {"split_batches": False, "dispatch_batches": False},
-    }
-    known = {field.name for field in dataclasses.fields(SentenceTransformerTrainingArguments)}
-    for key in config.trainer:
-        if key in ours or key in ("per_device_train_batch_size", "batch_sampler", "prompts"):
-            raise ValueError(f"trainer: {key} is set by this command: use its own options")
-        if key not in known:
-            raise ValueError(f"trainer: SentenceTransformerTrainingArguments has no {key!r}")
     accelerator = torch.accelerator.is_available()
-    usual = {
-        "save_total_limit": 2,
-        "ddp_find_unused_parameters": False,
-        "dataloader_pin_memory": accelerator,
-        # Unless told, the Trainer takes several processes without accelerators for so many separate trainings.
-        "use_cpu": not accelerator,
-    }
-    args = SentenceTransformerTrainingArguments(**(usual | config.trainer | ours))
-    if args.save_total_limit == 1:
-        raise ValueError("trainer: save_total_limit must be at least 2: the newest checkpoint may be damaged")
-    if args.n_gpu > 1:
-        raise ValueError(f"{args.n_gpu} GPUs and one process: start with torchrun, or show it one GPU only")
+    # Unless told, the Trainer takes several processes without accelerators for so many separate trainings.
+    usual = {"use_cpu": not accelerator, "dataloader_pin_memory": accelerator}
+    args = trainer_arguments(
+        SentenceTransformerTrainingArguments,
+        dataclasses.replace(config, trainer=usual | config.trainer),
+        settled={
+            "max_steps": config.steps or -1,
+            "num_train_epochs": config.epochs or 1,
+            "include_num_input_tokens_seen": "no",
+            # A batch is one step: negatives of different batches do not meet.
+            "gradient_accumulation_steps": 1,
+            "accelerator_config": {"split_batches": False, "dispatch_batches": False},
+        },
+        computed={"per_device_train_batch_size", "batch_sampler", "prompts"},
+    )
     args.per_device_train_batch_size, rest = divmod(config.batch_size, args.world_size)
     if rest:
         raise ValueError(f"batch_size {config.batch_size} is not a multiple of the {args.world_size} devices")
@@ -240,7 +196,7 @@ def _model(config: ContrastConfig) -> SentenceTransformer:
     return SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()])
 
 
-def _encoder(model: SentenceTransformer) -> transformers.PreTrainedModel:
+def _encoder(model: SentenceTransformer) -> PreTrainedModel:
     return model.transformers_model
 
 
@@ -284,45 +240,20 @@ def _write_model(
     trainer: BimodalTrainer, output: Path, settings: dict[str, Any], peak: float, collapse: str | None
 ) -> None:
     """Write the SentenceTransformer folder at once."""
-    model, state = trainer.accelerator.unwrap_model(trainer.model), trainer.state
-    last = next(entry for entry in reversed(state.log_history) if "train_seconds" in entry)
-    evaluation = next(entry for entry in reversed(state.log_history) if _MRR in entry)
-    seconds, devices = last["train_seconds"], trainer.args.world_size
-    log = {
-        "settings": settings,
-        "parameters": _encoder(model).num_parameters(),
-        "steps": state.global_step,
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    evaluation = next(entry for entry in reversed(trainer.state.log_history) if _MRR in entry)
+    log = record(trainer, _encoder(model), settings, peak) | {
         "pairs": len(trainer.train_dataset),
         "pairs_per_epoch": trainer.batches.rows_per_epoch,
         "left_out": trainer.batches.left_out,
-        "tokens": state.num_input_tokens_seen,
-        "seconds": seconds,
-        "tokens_per_second": state.num_input_tokens_seen / seconds,
-        "flops": state.total_flos,
-        "mfu": state.total_flos / seconds / (peak * devices),
-        "peak_flops_per_device": peak,
-        "devices": devices,
-        "device": str(trainer.args.device),
         "held_out_mrr@10": evaluation[_MRR],
         "collapse": collapse,
-        "versions": {
-            module.__name__: module.__version__
-            for module in (torch, transformers, sentence_transformers, accelerate, datasets)
-        },
-        "log": state.log_history,
     }
     with new_folder(output) as folder:
         model.save_pretrained(str(folder))
         write_json(folder / LOG, log)
     say(
-        f"Stage II: {state.global_step:,} steps, {log['tokens']:,} tokens in {seconds:.0f} s "
+        f"Stage II: {log['steps']:,} steps, {log['tokens']:,} tokens in {log['seconds']:.0f} s "
         f"({log['tokens_per_second']:,.0f} tokens/s, MFU {log['mfu']:.1%}), "
         f"held-out MRR@10 {100 * log['held_out_mrr@10']:.1f} %, {output}"
     )
-
-
-_MRR = "eval_held_out_cosine_mrr@10"
-
-
-def _silent(message: str) -> None:
-    """Say nothing: one process speaks for all."""

@@ -17,8 +17,8 @@ TOLERANCE = 0.01
 class CollapseAlarm(TrainerCallback):
     """Reports a training loss that stays at the value that it has when all similarities are equal.
 
-    The loss is smoothed exponentially over about a third of `patience`. The alarm is raised when the smoothed loss has been
-    within 1 % of `value` for `patience` steps after the warm-up.
+    The loss is smoothed exponentially over about a third of `patience`. The alarm is raised when the smoothed loss has
+    been within 1 % of `value` for `patience` steps after the warm-up.
 
     Args:
         value: the loss when all similarities are equal, see `collapse_value`.
@@ -75,6 +75,6 @@ class CollapseAlarm(TrainerCallback):
         elif step - self._inside_since >= patience and not self.message:
             self.message = (
                 f"COLLAPSE: after {step:,} steps the training loss has stayed at {self._smoothed:.3f}, within 1 % of "
-                f"{self.value:.3f}, its value when all embeddings are the same. Nothing is being learnt. Remedies: a longer "
-                "Stage I, a longer warm-up (warmup_steps), a lower learning_rate"
+                f"{self.value:.3f}, its value when all embeddings are the same. Nothing is being learnt. Remedies: "
+                "a longer Stage I, a longer warm-up (warmup_steps), a lower learning_rate"
             )

@@ -1,8 +1,8 @@
 """Stage II: an encoder learns to give a function and its summary the same direction.
 
-Contract: from an encoder folder and a corpus folder to a SentenceTransformer folder (encoder, mean pooling, normalisation,
-and `training.json`, the log of the run). The run's checkpoints lie beside it in `<output>.run`; the same command, started
-again, goes on from the newest complete checkpoint.
+Contract: from an encoder folder and a corpus folder to a SentenceTransformer folder (encoder, mean pooling,
+normalisation, and `training.json`, the log of the run). The run's checkpoints lie beside it in `<output>.run`; the same
+command, started again, goes on from the newest complete checkpoint.
 
 Invariant: the result is a function of the settings and of the data. Neither an interruption nor the number of loader
 processes changes it; on a CPU this holds to the last bit. The number of devices changes the rounding, and the dropout.
@@ -17,9 +17,9 @@ from typing import Any, Literal
 class ContrastConfig:
     """Train an encoder by contrastive learning on pairs of summary and function (Stage II).
 
-    The paper (Table 5 and section 3.2) gives 20,000 steps of 8,192 pairs, 500 steps of warm-up, a learning rate of 5e-6 and
-    a temperature of 0.05, with a hard positive in every pair; these are the defaults. It is silent on the lengths, the
-    optimizer, and two points of the weights of hard negatives, for which both readings are options.
+    The paper (Table 5 and section 3.2) gives 20,000 steps of 8,192 pairs, 500 steps of warm-up, a learning rate of 5e-6
+    and a temperature of 0.05, with a hard positive in every pair; these are the defaults. It is silent on the lengths,
+    the optimizer, and two points of the weights of hard negatives, for which both readings are options.
 
     Attributes:
         model: encoder folder to start from: one of `pretrain`, or any other with weights in safetensors.
@@ -52,7 +52,7 @@ class ContrastConfig:
         logging_steps: steps between log lines.
         num_workers: processes that tokenize batches for each device; 0 works in the main process.
         resume: go on from the newest complete checkpoint of an earlier start, if there is one.
-        trainer: further arguments for the trainer (sentence-transformers' SentenceTransformerTrainingArguments), key=value.
+        trainer: further arguments for sentence-transformers' SentenceTransformerTrainingArguments, key=value.
     """
 
     model: Path

@@ -45,9 +45,9 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         L(i) = -log( e^s(i,i+) / ( e^s(i,i+) + sum over k in B without i, i+ of gamma(i,k) e^s(i,k) ) ),
         gamma(i,k) = e^s(i,k) / sum over j in B without i, i+ of e^s(i,j).
 
-    The loss is the mean of L over all 2N anchors, that is over both directions of every pair. As printed the weights sum
-    to one, so that all negatives together weigh as much as one; the authors' earlier code for the work that they cite
-    normalises them to a mean of one. The paper does not say whether gradients go through the weights.
+    The loss is the mean of L over all 2N anchors, that is over both directions of every pair. As printed the weights
+    sum to one, so that all negatives together weigh as much as one; the authors' earlier code for the work that they
+    cite normalises them to a mean of one. The paper does not say whether gradients go through the weights.
 
     Args:
         model: the encoder that is trained.
@@ -55,8 +55,8 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         gamma: "none" gives every negative the weight one, "sum" makes the weights of an anchor sum to one, as printed,
             "mean" makes them average one, that is sum to 2N-2.
         gamma_gradient: let gradients through the weights, too.
-        mini_batch_size: rows that the encoder sees at once; gradients are cached, so that memory depends on this and not
-            on the batch. None embeds each column in one piece without a cache, which spares the second forward pass.
+        mini_batch_size: rows that the encoder sees at once; gradients are cached, so that memory depends on this and
+            not on the batch. None embeds each column in one piece without a cache, which spares a second forward pass.
         anchor_chunk_size: anchors whose similarities are computed at once.
         gather_across_devices: take negatives from the batches of all processes; each must hold equally many pairs.
         show_progress_bar: show the mini-batches of every step.
@@ -64,6 +64,8 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
     Raises:
         ValueError: an option out of its range, or a model that can not be fed in mini-batches.
     """
+
+    model: Any
 
     def __init__(
         self,
@@ -121,7 +123,7 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         if labels is not None:
             raise ValueError("this loss takes no labels: remove the label or score column from the dataset")
         if self.uses_gradient_cache:
-            return self.forward_cached(columns)
+            return self.forward_cached(columns)  # type: ignore[operator]
         return self.calculate_loss([[self.model(column)["sentence_embedding"]] for column in columns])
 
     def calculate_loss(

@@ -167,9 +167,9 @@ def in_child(settings: dict) -> int:
             os.dup2(log, 2)
             run(settings)
             status = 0
-        except BaseException:
-            traceback.print_exc()
         finally:
+            if status:
+                traceback.print_exc()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)

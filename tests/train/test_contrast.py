@@ -1,0 +1,254 @@
+"""Stage II as a command: a folder that sentence-transformers opens, its record, and what is refused."""
+
+import dataclasses
+import importlib.util
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from datasets import Dataset
+from open_codesage.modeling import CodeSageForMaskedLM
+from open_codesage.train.stages.batches import PairBatchSampler, PairCollator
+from open_codesage.train.stages.collapse import CollapseAlarm
+from open_codesage.train.stages.contrast import ContrastConfig, main
+from open_codesage.train.stages.losses import HardNegativeContrastiveLoss
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from transformers import TrainerControl, TrainerState
+
+SCRIPT = Path(__file__).parent / "scripts" / "contrast_run.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("contrast")
+    spec = importlib.util.spec_from_file_location("contrast_run", SCRIPT)
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    tiny.make_corpus(folder / "corpus")
+    tiny.make_encoder(folder / "encoder")
+    return folder
+
+
+def config(folder: Path, output: str = "model", **more) -> ContrastConfig:
+    settings = {
+        "steps": 40,
+        "batch_size": 16,
+        "mini_batch_size": None,
+        "learning_rate": 3e-3,
+        "text_max_length": 24,
+        "code_max_length": 48,
+        "eval_steps": 20,
+        "logging_steps": 2,
+        "trainer": {"disable_tqdm": True},
+    }
+    paths = {"corpus": folder / "corpus", "model": folder / "encoder", "output": folder / output}
+    return ContrastConfig(**paths | settings | more)
+
+
+@pytest.fixture(scope="module")
+def model(folder) -> Path:
+    return main(config(folder))
+
+
+def record(output: Path) -> dict:
+    return json.loads((output / "training.json").read_text())
+
+
+def test_the_folder_is_one_of_sentence_transformers_alone(model, folder):
+    modules = json.loads((model / "modules.json").read_text())
+    assert [module["type"].rsplit(".", 1)[1] for module in modules] == ["Transformer", "Pooling", "Normalize"]
+    assert all(module["type"].startswith("sentence_transformers.") for module in modules)
+    assert not [file for file in model.rglob("*") if file.suffix in (".bin", ".pt", ".pth")]
+    opened = SentenceTransformer(str(model), device="cpu")
+    assert opened.max_seq_length == 48
+    vectors = opened.encode(["parse the header of a file", "x " * 500], convert_to_tensor=True)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
+    assert not [path for path in folder.iterdir() if "partial" in path.name]
+
+
+def test_the_record_tells_what_was_learnt(model):
+    log = record(model)
+    losses = [entry["loss"] for entry in log["log"] if "loss" in entry]
+    assert losses[-1] < losses[0] / 3
+    found = [entry["eval_held_out_cosine_mrr@10"] for entry in log["log"] if "eval_held_out_cosine_mrr@10" in entry]
+    assert len(found) == 2  # once on the way, once at the end
+    assert log["held_out_mrr@10"] == found[-1] > 0.8
+    assert log["collapse"] is None
+    assert log["pairs_per_epoch"] % 16 == 0 < log["pairs_per_epoch"] <= log["pairs"] == 167
+    assert log["tokens_per_second"] > 0
+    assert 0 < log["mfu"] < 1
+
+
+def test_tokens_are_counted_without_padding(folder, model):
+    """One epoch's tokens, by the tokenizer, are those that the steps of an epoch count."""
+    from open_codesage.train.data.corpus import Corpus
+
+    opened = SentenceTransformer(str(model), device="cpu")
+    steps = record(model)["pairs_per_epoch"] // 16
+    output = main(config(folder, "epoch", epochs=1.0, steps=None, hard_positive_share=0.0))
+    pairs = Corpus(folder / "corpus").functions("train")
+    lengths = [
+        len(opened.tokenizer(pairs[row][column], truncation=True, max_length=length)["input_ids"])
+        for batch in PairBatchSampler(pairs.select_columns(["summary", "code", "language"]), 16)
+        for row in batch
+        for column, length in (("summary", 24), ("code", 48))
+    ]
+    assert record(output)["steps"] == steps
+    assert record(output)["tokens"] == sum(lengths)
+
+
+def test_a_finished_run_is_not_done_again(folder, model, capsys):
+    written = (model / "model.safetensors").stat().st_mtime_ns
+    assert main(config(folder, eval_steps=7)) == model
+    assert "finished already" in capsys.readouterr().out
+    assert (model / "model.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(ValueError, match=r"learning_rate was 0\.003, is 0\.1"):
+        main(config(folder, learning_rate=0.1))
+
+
+def test_matryoshka_adds_the_loss_of_the_first_dimensions(folder):
+    def first_loss(dims: tuple[int, ...]) -> float:
+        output = main(config(folder, f"nested {dims}", steps=1, logging_steps=1, matryoshka_dims=dims))
+        return record(output)["log"][0]["loss"]
+
+    whole, same, part, both = (first_loss(dims) for dims in ((), (32,), (4,), (4, 32)))
+    assert same == pytest.approx(whole, rel=1e-6)
+    assert both == pytest.approx(whole + part, rel=1e-6)
+    assert part > 1
+
+
+def test_a_collapsed_encoder_is_reported_once_with_the_remedy(folder, capsys):
+    weights = load_file(folder / "encoder" / "model.safetensors")
+    for name in weights:
+        if name.endswith("ln_f.weight"):
+            weights[name].zero_()  # every token becomes the bias: all embeddings are one point
+        if name.endswith("ln_f.bias"):
+            weights[name].fill_(1.0)
+    collapsed = folder / "collapsed"
+    collapsed.mkdir()
+    for file in (folder / "encoder").iterdir():
+        (collapsed / file.name).write_bytes(file.read_bytes())
+    save_file(weights, collapsed / "model.safetensors", {"format": "pt"})
+    output = main(config(folder, "point", model=collapsed, learning_rate=1e-9, steps=20, eval_steps=None))
+    said = capsys.readouterr().out
+    assert said.count("COLLAPSE") == 1
+    assert all(remedy in said for remedy in ("longer Stage I", "warmup_steps", "lower learning_rate"))
+    log = record(output)
+    assert log["collapse"].startswith("COLLAPSE: after ")
+    assert [entry["collapse"] for entry in log["log"] if "collapse" in entry] == [log["collapse"]]
+    assert log["log"][0]["loss"] == pytest.approx(math.log(31), rel=1e-5)
+
+
+def watch(losses: list[float], value: float = 5.0, warmup: int = 20, history: int = 0) -> list[str]:
+    """Feed an alarm a loss every 5 steps; `history` entries are in the log of a run that is continued."""
+    said: list[str] = []
+    alarm = CollapseAlarm(value, said.append)
+    args = SimpleNamespace(get_warmup_steps=lambda steps: warmup)
+    entries = [{"loss": loss, "step": 5 * (number + 1)} for number, loss in enumerate(losses)]
+    state = TrainerState(max_steps=5 * len(losses), log_history=entries[:history])
+    alarm.on_train_begin(args, state, TrainerControl())
+    for entry in entries[history:]:
+        state.log_history.append(entry)
+        alarm.on_log(args, state, TrainerControl(), logs=entry)
+    return said
+
+
+def test_the_alarm_waits_for_the_warmup_and_then_for_a_tenth_of_the_steps():
+    stuck = [5.0 + 0.02 * (-1) ** number for number in range(80)]  # 400 steps, 20 of warm-up, patience 40
+    (message,) = watch(stuck)
+    assert message.startswith("COLLAPSE: after 60 steps")
+    assert len(watch(stuck, warmup=350)) == 1
+    assert watch(stuck, warmup=370) == []
+
+
+def test_a_loss_that_passes_by_is_no_collapse():
+    assert watch([8 - 0.05 * number for number in range(100)]) == []
+    assert watch([5.2] * 100) == []
+    assert watch([5.0] * 4 + [4.0] * 96) == []
+
+
+def test_noise_around_the_value_is_smoothed():
+    noisy = [5.0 + 0.15 * (-1) ** number for number in range(100)]  # single values are 3 % off
+    assert len(watch(noisy)) == 1
+
+
+def test_a_continued_run_remembers_what_the_alarm_has_seen():
+    stuck = [5.0] * 80
+    assert watch(stuck, history=10) == watch(stuck)
+    assert watch(stuck, history=10)[0].startswith("COLLAPSE: after 60 steps")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": None}, "either steps or epochs"),
+        ({"epochs": 1.0}, "either steps or epochs"),
+        ({"steps": 0}, "steps must be positive"),
+        ({"batch_size": 1}, "batch_size must be at least 2"),
+        ({"temperature": 0.0}, "temperature must be positive"),
+        ({"hard_positive_share": 1.5}, "hard_positive_share must be from 0 to 1"),
+        ({"gamma": "none", "gamma_gradient": True}, "gamma_gradient"),
+        ({"mini_batch_size": 0}, "mini_batch_size must be positive"),
+        ({"code_max_length": 65}, "at most 64, the model's positions"),
+        ({"matryoshka_dims": (64,)}, "32"),
+        ({"batch_size": 5000}, "do not fill a batch of 5,000"),
+        ({"languages": ("cobol",)}, "cobol"),
+        ({"trainer": {"learning_rate": 1.0}}, "learning_rate is set by this command"),
+        ({"trainer": {"gradient_accumulation_steps": 2}}, "gradient_accumulation_steps is set by this command"),
+        ({"trainer": {"no_such": 1}}, "no_such"),
+        ({"corpus": Path("nowhere")}, "nowhere"),
+        ({"model": Path("nowhere")}, "nowhere"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(folder, settings, message):
+    with pytest.raises(ValueError, match=message):
+        main(config(folder, "refused", **settings))
+    assert not (folder / "refused").exists()
+
+
+def test_pickled_weights_are_refused_with_the_way_to_convert_them(folder, tmp_path):
+    for file in (folder / "encoder").iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    torch.save(CodeSageForMaskedLM.from_pretrained(folder / "encoder").state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"pytorch_model.bin .*open-codesage convert"):
+        main(config(folder, "refused", model=tmp_path))
+
+
+def test_loss_sampler_and_collator_fit_the_plain_trainer_of_sentence_transformers(model, tmp_path):
+    opened = SentenceTransformer(str(model), device="cpu")
+    words = [f"{a} {b}" for a in ("parse", "merge", "count") for b in ("header", "matrix", "token")]
+    pairs = Dataset.from_dict({"summary": words, "code": [f"{w}()" for w in words], "language": ["go"] * 9})
+    trainer = SentenceTransformerTrainer(
+        model=opened,
+        args=SentenceTransformerTrainingArguments(
+            tmp_path,
+            per_device_train_batch_size=4,
+            max_steps=3,
+            batch_sampler=PairBatchSampler,
+            save_strategy="no",
+            use_cpu=True,
+        ),
+        train_dataset=pairs,
+        loss=HardNegativeContrastiveLoss(opened, mini_batch_size=2),
+        data_collator=PairCollator(opened.preprocess, 24, 48, hard_positive_share=0.0),
+    )
+    assert isinstance(trainer.get_train_dataloader().batch_sampler, PairBatchSampler)
+    assert trainer.train().training_loss > 0
+
+
+def test_the_command_is_light():
+    heavy = ("torch", "transformers", "sentence_transformers", "datasets")
+    code = f"import sys, open_codesage.train.stages.contrast; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_setting_is_documented():
+    documentation = ContrastConfig.__doc__.split("Attributes:")[1]
+    assert all(f"        {field.name}: " in documentation for field in dataclasses.fields(ContrastConfig))
