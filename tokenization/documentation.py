@@ -91,7 +91,7 @@ CONVENTIONS: dict[str, Convention] = {
         end=re.compile(
             r"""^[ \t]*(?:
                 :\w[^:\n`]*:(?=\s|$)                                # Sphinx fields
-              | @\w+                                                # epytext fields
+              | @\w+(?:[ \t]+[\w.*]+)?[ \t]*:                       # epytext fields
               | \.\.\s                                              # directives
               | >>>                                                 # doctests
               | [-=~*+#_]{3,}[ \t]*$                                # underlines, rules
@@ -107,9 +107,11 @@ CONVENTIONS: dict[str, Convention] = {
         unwrap=_unwrap_block_comment,
         inline=(
             (re.compile(r"\{@inheritDoc\s*\}", re.IGNORECASE), ""),
-            (re.compile(r"\{@return\s+" + _BRACED + r"\}"), r"Returns \1."),
+            (re.compile(r"\{@return\s+(?:[Rr]eturns?\s+)?" + _BRACED + r"\}"), r"Returns \1."),
+            # {@link Class#member(types) label}, {@link Class#member(types)}, {@link #member}, {@link Class}
             (re.compile(r"\{@link(?:plain)?\s+[^\s{}()]+(?:\([^(){}]*\))?\s+" + _BRACED + r"\}"), r"\1"),
-            (re.compile(r"\{@link(?:plain)?\s+#?([^\s{}#]*)#?([^\s{}()]*)(?:\([^(){}]*\))?\s*\}"), r"\1 \2"),
+            (re.compile(r"\{@link(?:plain)?\s+([^\s{}()#]+)#([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1.\2"),
+            (re.compile(r"\{@link(?:plain)?\s+#?([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1"),
             (re.compile(r"\{@\w+\s*" + _BRACED + r"\}"), r"\1"),
         ),
         end=re.compile(r"^[ \t]*@[A-Za-z]\w*", re.MULTILINE),
@@ -136,31 +138,13 @@ CONVENTIONS: dict[str, Convention] = {
     ),
 }
 
-_ABBREVIATIONS = frozenset(
-    (
-        "approx",
-        "cf",
-        "e.g",
-        "eg",
-        "i.e",
-        "ie",
-        "eq",
-        "fig",
-        "vs",
-        "viz",
-        "wrt",
-        "w.r.t",
-        "aka",
-        "a.k.a",
-        "al",
-        "dr",
-        "mr",
-    )
-)
+# A full stop behind these never ends a sentence; behind those of the second line, not if a small letter or digit follows.
+_ABBREVIATION = re.compile(r"(?:approx|cf|eg|ie|eq|fig|vs|viz|wrt|aka|al|dr|mr|(?:[a-z]\.)+[a-z])", re.IGNORECASE)
+_ABBREVIATION_OR_END = re.compile(r"(?:etc|resp|incl|excl|max|min|no|ver|sec|dept|esp)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]+(?=[\"')\]]*(?:\s|$))[\"')\]]*")
 _LIST_ITEM = re.compile(r"\n[ \t]*(?:[-*+•o][ \t]|\(?\w{1,2}[.)][ \t])")
 _CALL = re.compile(
-    r"\s*(?:[\w.:]*[.:])?(\w+)\s*(?:\([^()]*\)\s*(?:->\s*[^\s.]+)?\s*(?:[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
+    r"\s*(?:[\w.:]*[.:])?(\w+)\s*(?:\([^()]*\)\s*(?:(?:->|=>)[^\n]*(?:\n|$)|[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
 )
 
 
@@ -180,9 +164,9 @@ def clean(raw: str, convention: Convention) -> str:
 def summarize(documentation: str, convention: Convention, name: str) -> str:
     """The first sentence of a documentation, in one line; empty if it has none.
 
-    It ends with a full stop, question mark or exclamation mark before a blank, unless an abbreviation stands before it
-    or a small letter follows; else with the paragraph, before a list, or at the convention's first tag or section. A
-    repetition of the function's own call, such as `name(x) -> int`, is no part of it.
+    It ends with a full stop, question mark or exclamation mark before a blank, unless an abbreviation stands before it;
+    else with the paragraph, before a list, or at the convention's first tag or section. A repetition of the function's
+    own call, such as `name(x) -> int`, is no part of it.
 
     Args:
         documentation: What `clean` gave.
@@ -190,9 +174,9 @@ def summarize(documentation: str, convention: Convention, name: str) -> str:
         name: The function's name.
     """
     for paragraph in re.split(r"\n[ \t]*\n", _description(documentation, convention)):
-        call = _CALL.match(paragraph)
-        prose = paragraph[call.end() :] if call and call[1] == name else paragraph
-        sentence = _first_sentence(" ".join(_LIST_ITEM.split(prose)[0].split()))
+        while (call := _CALL.match(paragraph)) and call[1] == name:
+            paragraph = paragraph[call.end() :]
+        sentence = _first_sentence(" ".join(_LIST_ITEM.split("\n" + paragraph, maxsplit=1)[0].split()))
         if sentence:
             return sentence
     return ""
@@ -209,8 +193,10 @@ def _description(documentation: str, convention: Convention) -> str:
 
 def _first_sentence(text: str) -> str:
     for match in _SENTENCE_END.finditer(text):
-        word = text[: match.start()].rpartition(" ")[2].lstrip("([\"'").lower()
-        goes_on = word in _ABBREVIATIONS or text[match.end() :].lstrip()[:1].islower()
-        if not (match[0].startswith(".") and goes_on):
+        word = text[: match.start()].rpartition(" ")[2].lstrip("([\"'")
+        following = text[match.end() :].lstrip()[:1]
+        goes_on = following.islower() or following.isdigit()
+        is_abbreviation = _ABBREVIATION.fullmatch(word) or (goes_on and _ABBREVIATION_OR_END.fullmatch(word))
+        if not (match[0].startswith(".") and is_abbreviation):
             return text[: match.end()]
     return text.rstrip(" :")

@@ -18,8 +18,8 @@ _BLANK = re.compile(rb"[ \t\f\v]*")
 def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
     r"""The text of a span, without the given spans in it.
 
-    A line of which only blanks are left goes as a whole. Line ends become `\n`; blank lines at both ends go; the
-    indentation of the first line is taken from all lines, as far as they have it.
+    A line of which only blanks are left goes as a whole, and with it the blank lines below. Line ends become `\n`; blank
+    lines at both ends go; the indentation of the first line is taken from all lines, as far as they have it.
 
     Args:
         data: The whole text in UTF-8.
@@ -35,8 +35,16 @@ def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
             position = min(last, end)
     parts.append(data[position:end])
     text = b"".join(parts).decode("utf-8", "surrogatepass")
-    lines = re.sub(r"\r\n?", "\n", text).split("\n")
-    return _flush_left([line.replace(_GAP, "") for line in lines if _GAP not in line or line.strip(" \t\r\f\v" + _GAP)])
+    kept: list[str] = []
+    is_gone = False
+    for line in re.sub(r"\r\n?", "\n", text).split("\n"):
+        if line.strip(" \t\f\v" + _GAP):
+            kept.append(line.replace(_GAP, ""))
+            is_gone = False
+        else:
+            is_gone = is_gone or _GAP in line
+            kept += [] if is_gone else [line]
+    return _flush_left(kept)
 
 
 def _indentation(data: bytes, position: int) -> bytes:

@@ -37,16 +37,20 @@ _TOKENS_THAT_NEED_A_STOP_WORD = 8
 
 _TOKEN = re.compile(r"\w+")
 _STOP_WORD = re.compile(
-    r"(?:a|an|and|any|are|as|at|be|been|but|by|can|do|does|each|else|for|from|given|has|have|if|in|into|is|it|its|may|must"
-    r"|no|not|of|off|on|one|only|or|other|out|over|same|set|should|so|such|than|that|the|their|them|then|there|these|they"
-    r"|this|to|up|use|used|using|via|was|we|were|when|where|whether|which|while|will|with|you)"
+    r"(?:a|about|after|all|also|an|and|any|are|as|at|be|been|before|being|both|but|by|can|do|does|during|each|else|for"
+    r"|from|given|has|have|how|if|in|into|is|it|its|last|may|more|most|must|new|next|no|not|now|of|off|on|once|one|only|or"
+    r"|other|otherwise|our|out|over|per|same|set|should|so|some|such|than|that|the|their|them|then|there|these|they|this"
+    r"|through|to|two|until|up|upon|us|use|used|using|via|was|we|were|what|when|where|whether|which|while|will|with"
+    r"|within|without|you|your)"
 )
 _NO_DESCRIPTION = re.compile(
     r"(?:todo|fixme|xxx|hack)\b|copyright|\(c\)|licen[sc]ed?\b|see\b|same as\b|overrid(?:e|es|den)\b|@|[$]\w+[:$]"
     r"|not implemented|internal use only|for internal use|auto-?generated|do not edit|.*all rights reserved",
     re.IGNORECASE,
 )
-_TEST = re.compile(r"[tT]est(?:_|$|(?=[A-Z0-9]))|(?:set_?up|tear_?down)(?:_?(?:class|module))?$|(?:setUp|tearDown)\w*$")
+_TEST = re.compile(
+    r"[tT]est(?=[_A-Z0-9])|(?:setUp|tearDown|set_up|tear_down|setup_|teardown_)(?:[cC]lass|[mM]ethod|[mM]odule)?$"
+)
 _ACCESSOR = re.compile(r"(?:get|set|is|has|with)(?:_|(?=[A-Z0-9]))")
 
 

@@ -150,7 +150,7 @@ class _Names:
             roles.update(zip(spans, repeat(role)))
         self.imported: set[str] = set()
         for start, end in _spans(captures, "import"):
-            words = re.findall(r"\w+", source.slice(start, end))
+            words = re.findall(r"[\w$]+", source.slice(start, end))
             self.imported.update(words[-1:])
             if len(words) != 1:
                 del ends[start]
