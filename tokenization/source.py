@@ -25,8 +25,8 @@ from .languages import LANGUAGES, Grammar, Language, resolve_language
 Reason = Literal["binary", "not_utf8", "too_large", "too_slow", "too_deep", "syntax_error"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
-# How much the parser is handed at a time. Predicates of queries read the text the same way, once for every name: a larger
-# piece would be copied as often.
+# How much the parser is handed at a time. Predicates of queries read the text the same way, once for every name: a
+# larger piece would be copied as often.
 _CHUNK = 4096
 
 # Below 0.26 a progress callback crashes the interpreter (tried with 0.25.2): there the size limit alone stands guard.
