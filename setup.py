@@ -10,7 +10,9 @@ from setuptools import find_packages, setup
 SOURCES = ("modeling", "tokenization", "train")
 
 packages = [
-    f"open_codesage.{name}" for source in SOURCES for name in (source, *(f"{source}.{p}" for p in find_packages(source)))
+    f"open_codesage.{name}"
+    for source in SOURCES
+    for name in (source, *(f"{source}.{p}" for p in find_packages(source)))
 ]
 
 setup(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .config import ConfigError, load_config
+from .config import load_config
 
 
 class Command(NamedTuple):
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = importlib.import_module(f"{__package__}.{command.module}")
     try:
         config = load_config(getattr(module, command.config), rest, prog=f"open-codesage {name}")
-    except ConfigError as error:
+    except ValueError as error:
         sys.stderr.write(f"open-codesage {name}: {error}\n")
         return 2
     try:

@@ -38,10 +38,12 @@ def test_wrong_use_is_status_two_and_one_line(capsys):
     assert cli.main([]) == 2
     assert cli.main(["quick"]) == 2
     assert cli.main(["extract", "--outputs", "x"]) == 2
+    assert cli.main(["extract", "--output", "x", "--languages", "klingon"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert "unknown command 'quick'" in lines[0]
     assert "did you mean '--output'" in lines[1]
-    assert len(lines) == 2
+    assert "unknown language 'klingon'; known languages:" in lines[2]
+    assert len(lines) == 3
 
 
 def test_errors_of_a_step_are_status_one_and_one_line(tmp_path, capsys):
