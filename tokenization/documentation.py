@@ -138,11 +138,12 @@ CONVENTIONS: dict[str, Convention] = {
     ),
 }
 
-# A full stop behind these never ends a sentence; behind those of the second line, not if a small letter or digit follows.
+# A full stop behind these ends no sentence; behind those of the second line it may, unless a small letter or digit follows.
 _ABBREVIATION = re.compile(r"(?:approx|cf|eg|ie|eq|fig|vs|viz|wrt|aka|al|dr|mr|(?:[a-z]\.)+[a-z])", re.IGNORECASE)
 _ABBREVIATION_OR_END = re.compile(r"(?:etc|resp|incl|excl|max|min|no|ver|sec|dept|esp)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]+(?=[\"')\]]*(?:\s|$))[\"')\]]*")
 _LIST_ITEM = re.compile(r"\n[ \t]*(?:[-*+•o][ \t]|\(?\w{1,2}[.)][ \t])")
+_BULLET = re.compile(r"\A\s*[-+*•]\s+")
 _CALL = re.compile(
     r"\s*(?:[\w.:]*[.:])?(\w+)\s*(?:\([^()]*\)\s*(?:(?:->|=>)[^\n]*(?:\n|$)|[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
 )
@@ -176,7 +177,8 @@ def summarize(documentation: str, convention: Convention, name: str) -> str:
     for paragraph in re.split(r"\n[ \t]*\n", _description(documentation, convention)):
         while (call := _CALL.match(paragraph)) and call[1] == name:
             paragraph = paragraph[call.end() :]
-        sentence = _first_sentence(" ".join(_LIST_ITEM.split("\n" + paragraph, maxsplit=1)[0].split()))
+        prose = _LIST_ITEM.split(_BULLET.sub("", paragraph), maxsplit=1)[0]
+        sentence = _first_sentence(" ".join(prose.split()))
         if sentence:
             return sentence
     return ""

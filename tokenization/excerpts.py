@@ -18,8 +18,8 @@ _BLANK = re.compile(rb"[ \t\f\v]*")
 def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
     r"""The text of a span, without the given spans in it.
 
-    A line of which only blanks are left goes as a whole, and with it the blank lines below. Line ends become `\n`; blank
-    lines at both ends go; the indentation of the first line is taken from all lines, as far as they have it.
+    A line of which only blanks are left goes as a whole, and with it the blank lines below. Line ends become `\n`.
+    Blank lines at both ends go; the indentation of the first line is taken from all lines, as far as they have it.
 
     Args:
         data: The whole text in UTF-8.

@@ -25,8 +25,9 @@ A node with several captures counts as the last of them in `_ROLES`. What querie
    builtin (`String.format`).
 4. An argument's name is one where a parameter or attribute of that name, and what is called, are defined in the file.
 
-A use has the kind of its definition: in the innermost scope that has one, else in the file. A name without definition
-is a `call` where it is called, a `type` in the place of a type, an `attribute` as a member, else a `variable`.
+A use has the kind of its definition: in the innermost scope that has one, else in the file. A plain name without
+definition is a `type` if it stands in the place of a type somewhere in the file, else a `call` if it is called, else a
+`variable`; a member without definition is a `call` if it is called somewhere, else an `attribute`.
 """
 
 from __future__ import annotations
@@ -62,13 +63,9 @@ _PREFERENCE: dict[str, tuple[Kind, ...]] = {
     "use.member.call": ("function", "class", "attribute"),
 }
 _PLAIN_PREFERENCE: tuple[Kind, ...] = ("class", "type", "parameter", "variable", "attribute", "function")
-_KIND_WITHOUT_DEFINITION: dict[str, Kind] = {
-    "use": "variable",
-    "use.type": "type",
-    "use.call": "call",
-    "use.member": "attribute",
-    "use.member.call": "call",
-}
+# Which use tells the kind of a name that has no definition.
+_TELLING_USES: dict[str, Kind] = {"use.type": "type", "use.call": "call", "use": "variable", "import": "variable"}
+_TELLING_MEMBER_USES: dict[str, Kind] = {"use.member.call": "call", "use.member": "attribute"}
 
 
 class Identifier(NamedTuple):
@@ -136,6 +133,7 @@ class _Names:
         texts: The names.
         roles: What the query says of each.
         imported: Names that imports bind.
+        uses: Roles by name.
         plain: Kinds of the definitions that are reached by the plain name, by name.
         members: Kinds of the definitions that are reached as members, by name.
     """
@@ -172,7 +170,9 @@ class _Names:
         self.arguments = Nesting(_spans(captures, "arguments"))
         self.plain: defaultdict[str, set[str]] = defaultdict(set)
         self.members: defaultdict[str, set[str]] = defaultdict(set)
+        self.uses: defaultdict[str, set[str]] = defaultdict(set)
         for role, name in set(zip(self.roles, self.texts, strict=True)):
+            self.uses[name].add(role)
             if role in _DEFINITIONS:
                 kind, _, reach = role.partition(".")
                 if reach != "member":
@@ -208,7 +208,8 @@ def _kind_in_file(names: _Names, role: str, name: str) -> Kind | None:
     kind = _preferred(role, (names.members if is_member else names.plain).get(name, ()))
     if kind or name in builtins_of(names.source.language)[is_member] or name in names.imported:
         return kind
-    return _KIND_WITHOUT_DEFINITION[role]
+    telling = _TELLING_MEMBER_USES if is_member else _TELLING_USES
+    return next(kind for use, kind in telling.items() if use in names.uses[name])
 
 
 def _preferred(role: str, definitions: Collection[str]) -> Kind | None:

@@ -13,6 +13,10 @@
 (marker_annotation name: (scoped_identifier name: (identifier) @use.member))
 (annotation name: (scoped_identifier name: (identifier) @use.member))
 (record_pattern . (identifier) @use.type)
+; By convention a class, where it is not defined here: `Strings.join(x)`, `Level.HIGH`, `Strings::join`.
+((method_invocation object: (identifier) @use.type) (#match? @use.type "^[A-Z]\\w*[a-z]"))
+((field_access object: (identifier) @use.type) (#match? @use.type "^[A-Z]\\w*[a-z]"))
+((method_reference . (identifier) @use.type) (#match? @use.type "^[A-Z]\\w*[a-z]"))
 
 ; Definitions.
 (class_declaration name: (identifier) @class)
