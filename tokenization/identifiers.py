@@ -12,8 +12,9 @@ A language's `identifiers.scm` captures every node that may be a name, and says 
 * uses: `@use` (a plain name), `@use.call` (called), `@use.type` (in the place of a type), `@use.member` (behind a
   separator such as a full stop), `@use.member.call`;
 * `@import` (a name that an import binds), `@ignore` (a node in which nothing but that is a name of this file),
-  `@keyword` (an argument's name in a call) with `@arguments` (the arguments it stands in), `@scope` (a node in which
-  parameters and variables are local).
+  `@keyword` (an argument's name in a call) with `@arguments` (the arguments it stands in, right behind the name of what
+  is called) or `@element` (a tag that begins with that name: `<name keyword=…>`), `@scope` (a node in which parameters
+  and variables are local).
 
 A node with several captures counts as the last of them in `_ROLES`. What queries can not tell is decided here, by name:
 
@@ -168,6 +169,7 @@ class _Names:
             self.starts = [end - len(text.encode()) for text, end in zip(self.texts, self.ends, strict=True)]
         self.scopes = Nesting(_spans(captures, "scope"))
         self.arguments = Nesting(_spans(captures, "arguments"))
+        self.elements = Nesting(_spans(captures, "element"))
         self.plain: defaultdict[str, set[str]] = defaultdict(set)
         self.members: defaultdict[str, set[str]] = defaultdict(set)
         self.uses: defaultdict[str, set[str]] = defaultdict(set)
@@ -221,7 +223,7 @@ def _drop_members_of_others(names: _Names, kinds: list[Kind | None]) -> None:
     data = names.source.data
     separators = {separator.encode() for separator in names.source.language.separators}
     for index in range(1, len(kinds)):
-        if kinds[index - 1] is None and data[names.ends[index - 1] : names.starts[index]] in separators:
+        if kinds[index - 1] is None and data[names.ends[index - 1] : names.starts[index]].strip() in separators:
             kinds[index] = None
 
 
@@ -259,12 +261,8 @@ def _narrow_to_scopes(names: _Names, kinds: list[Kind | None]) -> None:
 def _kind_of_keyword(names: _Names, kinds: list[Kind | None], index: int) -> Kind | None:
     """The kind of an argument's name: of the parameter or attribute it names, if what is called is of this file."""
     name = names.texts[index]
-    call = names.arguments.innermost(names.starts[index])
-    if call == OUTSIDE:
-        return None
-    start_of_arguments, _ = names.arguments.spans[call]
-    called = bisect_left(names.starts, start_of_arguments) - 1
-    if called < 0 or names.ends[called] != start_of_arguments or kinds[called] is None:
+    called = _called(names, names.starts[index])
+    if called is None or kinds[called] is None:
         return None
     callee = names.texts[called]
     definitions = names.plain.get(callee, set()) | names.members.get(callee, set())
@@ -273,3 +271,16 @@ def _kind_of_keyword(names: _Names, kinds: list[Kind | None], index: int) -> Kin
     if "parameter" in names.plain.get(name, ()):
         return "parameter"
     return "attribute" if "attribute" in names.members.get(name, ()) else None
+
+
+def _called(names: _Names, position: int) -> int | None:
+    """Which name is that of what is called with the arguments, or in the tag, around a position."""
+    if (tag := names.elements.innermost(position)) != OUTSIDE:
+        first = names.elements.spans[tag][0] + 1
+        called = bisect_left(names.starts, first)
+        return called if names.starts[called] == first else None
+    if (call := names.arguments.innermost(position)) != OUTSIDE:
+        end = names.arguments.spans[call][0]
+        called = bisect_left(names.starts, end) - 1
+        return called if called >= 0 and names.ends[called] == end else None
+    return None
