@@ -1,0 +1,114 @@
+"""The step from a corpus to a tokenizer.
+
+Contract: reads the training files of a corpus folder, never the held-out ones, and writes a folder that `AutoTokenizer`
+opens. What is learned, and how, is in `open_codesage.tokenization.tokenizer`.
+
+Invariant: the same corpus and settings give the same files, byte for byte.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from open_codesage.tokenization.languages import resolve_language
+
+from ..console import say
+from ..data.folders import new_folder
+
+if TYPE_CHECKING:
+    import datasets
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Learn a byte-level BPE tokenizer from the training files of a corpus.
+
+    Attributes:
+        corpus: folder written by `extract`; its held-out files are not read.
+        output: the tokenizer folder to write; it must not exist yet.
+        vocab_size: number of tokens, three special ones and the 256 bytes included. The paper has 49,152.
+        max_length: number of tokens to which the tokenizer truncates, the end token included.
+        languages: languages to learn from; all of the corpus if not given.
+        max_megabytes: text to take of each language, files chosen by chance; all if not given.
+    """
+
+    corpus: Path
+    output: Path
+    vocab_size: int = 49_152
+    max_length: int = 1024
+    languages: tuple[str, ...] = ()
+    max_megabytes: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "languages", tuple(dict.fromkeys(map(resolve_language, self.languages))))
+        if self.max_megabytes is not None and self.max_megabytes <= 0:
+            raise ValueError(f"max_megabytes must be positive, not {self.max_megabytes}")
+
+
+def main(config: TokenizerConfig) -> Path:
+    """Learn and write the tokenizer.
+
+    Returns:
+        The folder, `config.output`.
+
+    Raises:
+        ValueError: the output is there already, the corpus is missing or damaged, or the sizes are too small.
+    """
+    from open_codesage.tokenization.tokenizer import train_tokenizer
+
+    from ..data.corpus import Corpus
+
+    files = Corpus(config.corpus).files("train", config.languages or None)
+    with new_folder(config.output) as folder:
+        sample = Sample(files, config.max_megabytes)
+        tokenizer = train_tokenizer(sample, config.vocab_size, config.max_length)
+        tokenizer.save_pretrained(str(folder))
+    short = f" (of {config.vocab_size:,}: there is no more to learn)" * (len(tokenizer) < config.vocab_size)
+    say(f"tokenizer: {len(tokenizer):,} tokens{short} from {sample.files:,} files, {sample.bytes / 1e6:.1f} MB")
+    return config.output
+
+
+class Sample:
+    """The texts to learn from, and how much they are.
+
+    Attributes:
+        files: number of texts given so far.
+        bytes: their size in UTF-8.
+    """
+
+    def __init__(self, rows: "datasets.Dataset", max_megabytes: float | None) -> None:
+        self.rows, self.max_megabytes = rows, max_megabytes
+        self.files = self.bytes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Give all texts in their order or, with a limit, texts of each language by chance until it is reached."""
+        from tqdm import tqdm
+
+        with tqdm(desc="tokenizer", unit="B", unit_scale=True) as bar:
+            for text in self._all() if self.max_megabytes is None else self._some(self.max_megabytes * 1e6):
+                size = len(text.encode())
+                self.files += 1
+                self.bytes += size
+                bar.update(size)
+                yield text
+
+    def _all(self) -> Iterator[str]:
+        for batch in self.rows.select_columns(["text"]).iter(100):
+            yield from batch["text"]
+
+    def _some(self, limit: float) -> Iterator[str]:
+        import numpy as np
+
+        from ..data.randomness import permutation
+
+        languages = np.array(self.rows["language"][:])
+        for language in np.unique(languages):
+            of_language = np.flatnonzero(languages == language)
+            size = 0
+            for row in of_language[permutation(0, len(of_language))]:
+                text = self.rows[int(row)]["text"]
+                yield text
+                size += len(text.encode())
+                if size >= limit:
+                    break
