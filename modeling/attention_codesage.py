@@ -128,7 +128,7 @@ def attend_by_document(
         flat = (states[0].transpose(0, 1) for states in (query, key, value))
         varlen_attn: Callable = varlen.varlen_attn
         return varlen_attn(*flat, ends, ends, longest, longest)[None], None
-    attended, begin = [query.new_empty(0, query.shape[1], query.shape[3])], 0
+    attended, begin = [value[0, :, :0].transpose(0, 1)], 0
     for length, count in documents.groups:
         group = (
             states[0].narrow(1, begin, length * count).unflatten(1, (count, length)).transpose(0, 1)
