@@ -35,18 +35,24 @@ class Convention:
 
 
 _ESCAPES = {"n": "\n", "t": "\t", "\n": "", "\\": "\\", "'": "'", '"': '"'}
-_STRING = re.compile(r"([A-Za-z]*)(\"\"\"|'''|\"|')((?:\\.|(?!\2).)*)\2", re.DOTALL)
+_STRING = re.compile(
+    r"([A-Za-z]*)(?:"
+    r"\"\"\"([^\"\\]*(?:(?:\\.|\"(?!\"\"))[^\"\\]*)*)\"\"\"|'''([^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*)'''"
+    r"|\"([^\"\\]*(?:\\.[^\"\\]*)*)\"|'([^'\\]*(?:\\.[^'\\]*)*)')",
+    re.DOTALL,
+)
 
 
 def _unwrap_docstring(raw: str) -> str:
     """The value of string literals in a row; empty if one is not plain text (bytes, f-string)."""
     parts = []
-    for prefix, _, body in _STRING.findall(raw):
-        kind = prefix.lower()
+    for prefix, *bodies in _STRING.findall(raw):
+        kind, body = prefix.lower(), "".join(bodies)
         if "b" in kind or "f" in kind or "t" in kind:
             return ""
-        unescaped = re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), body, flags=re.DOTALL)
-        parts.append(body if "r" in kind else unescaped)
+        if "r" not in kind and "\\" in body:
+            body = re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), body, flags=re.DOTALL)
+        parts.append(body)
     return "".join(parts)
 
 
@@ -62,15 +68,17 @@ _PROSE_MARKUP = (
     (re.compile(r"<(?:li|dt|tr)\b[^<>]*>", re.IGNORECASE), "\n- "),
     (
         re.compile(
-            r"(?:(?<!\w)<|</)(?:a|abbr|b|big|center|cite|code|dd|del|dfn|dt|em|font|i|img|ins|kbd|li|q|s|samp|small|span|strike"
+            r"<(?:/|(?<!\w<))(?:a|abbr|b|big|center|cite|code|dd|del|dfn|dt|em|font|i|img|ins|kbd|li|q|s|samp|small|span|strike"
             r"|strong|sub|sup|tbody|td|tfoot|th|thead|tr|tt|u|var)(?:\s[^<>]*)?/?>",
             re.IGNORECASE,
         ),
         "",
     ),
-    (re.compile(r"<?\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}]>?"), ""),
 )
+_URL = re.compile(r"<?\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}]>?")
 
+# The first character is a letter of the pattern, so that the engine skips to it: `*x*` and `**x**`, not `a * b`.
+_EMPHASIS = re.compile(r"\*(?<![\w*]\*)(\*?)([^\s*](?:[^*\n]*[^\s*])?)\*\1(?![\w*])")
 _BRACED = r"((?:[^{}]|\{[^{}]*\})*)"
 
 CONVENTIONS: dict[str, Convention] = {
@@ -83,10 +91,10 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r":[A-Za-z][\w:+.-]*:`([^`]+)`"), r"\1"),
             (re.compile(r"`([^`<\n]+?)\s*<[^`<>]*>`__?"), r"\1"),
             # L{link}, C{code} and the like of epytext
-            (re.compile(r"\b[A-Z]\{([^{}]*)\}"), r"\1"),
+            (re.compile(r"[A-Z]\{([^{}]*)\}"), r"\1"),
             (re.compile(r"``([^`]+)``"), r"\1"),
             (re.compile(r"`([^`\n]+)`_{0,2}"), r"\1"),
-            (re.compile(r"(?<![\w*])(\*\*?)([^\s*](?:[^*\n]*[^\s*])?)\1(?![\w*])"), r"\2"),
+            (_EMPHASIS, r"\2"),
         ),
         end=re.compile(
             r"""^[ \t]*(?:
@@ -130,7 +138,7 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r"!\[[^\[\]]*\]\([^()\s]*\)"), ""),
             (re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)"), r"\1"),
             (re.compile(r"``([^`\n]+)``|`([^`\n]+)`"), r"\1\2"),
-            (re.compile(r"(?<![\w*])(\*\*?)([^\s*](?:[^*\n]*[^\s*])?)\1(?![\w*])"), r"\2"),
+            (_EMPHASIS, r"\2"),
         ),
         end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|Examples?:?[ \t]*$)", re.MULTILINE),
         description=re.compile(r"^[ \t]*@(?:description|desc|summary)\b[ \t:]*", re.MULTILINE),
@@ -138,7 +146,7 @@ CONVENTIONS: dict[str, Convention] = {
     ),
 }
 
-# A full stop behind these ends no sentence; behind those of the second line it may, unless a small letter or digit follows.
+# A full stop behind these ends no sentence; behind those of the second line only before a capital letter.
 _ABBREVIATION = re.compile(r"(?:approx|cf|eg|ie|eq|fig|vs|viz|wrt|aka|al|dr|mr|(?:[a-z]\.)+[a-z])", re.IGNORECASE)
 _ABBREVIATION_OR_END = re.compile(r"(?:etc|resp|incl|excl|max|min|no|ver|sec|dept|esp)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]+(?=[\"')\]]*(?:\s|$))[\"')\]]*")
@@ -156,6 +164,8 @@ def clean(raw: str, convention: Convention) -> str:
         text = ftfy.fix_text(text, unescape_html=False)
     for pattern, replacement in (*convention.inline, *_PROSE_MARKUP):
         text = pattern.sub(replacement, text)
+    if "://" in text:
+        text = _URL.sub("", text)
     if convention.entities:
         text = html.unescape(text)
     text = re.sub(r"[^\S\n]+$", "", cleandoc(text), flags=re.MULTILINE)

@@ -93,13 +93,14 @@ def _function(source: Source, tree: _Tree, found: _Found) -> Function:
     comments = _within(tree.comments, inside)
     returns = tree.returns[found.body]
     body = excerpt(source.data, inside, (*other_text, *comments))
-    rest = excerpt(source.data, inside, (*other_text, *comments, *returns))
+    rest = excerpt(source.data, inside, (*other_text, *comments, *returns)) if returns else body
+    hard_positive = excerpt(source.data, inside, (*other_text, *returns)) if comments else rest
     return Function(
         name=found.name,
         summary=summarize(documentation, convention, found.name),
         documentation=documentation,
         code=excerpt(source.data, found.span, _within(tree.documentation, found.span)),
-        hard_positive=excerpt(source.data, inside, (*other_text, *returns)) if _WORD.search(rest) else "",
+        hard_positive=hard_positive if _WORD.search(rest) else "",
         start_line=found.lines[0],
         end_line=found.lines[1],
         body_lines=sum(1 for line in body.split("\n") if _WORD.search(line)),
@@ -231,10 +232,8 @@ def _is_documentation(source: Source, block: Span, lines: int) -> bool:
     text = source.slice(*block)
     if not (pattern and pattern.match(text) and _starts_line(source.data, block[0])):
         return False
-    if lines <= 1:
-        return True
-    convention = CONVENTIONS[source.language.convention]
-    return lines <= 1 + source.language.documentation_gap and bool(convention.end.search(convention.unwrap(text)))
+    distant = source.language.distant_documentation
+    return lines <= 1 or (lines == 2 and distant is not None and bool(distant.search(text)))
 
 
 def _starts_line(data: bytes, position: int) -> bool:
