@@ -47,12 +47,14 @@ class Language:
             where no comment is (Python: the docstring stands in the body and is told by the query).
         line_comment: Start of a comment that ends with its line; such comments on successive lines are one. Empty where
             only block comments document.
-        documentation_gap: How many blank lines may stand between documentation and function. A comment of several block
-            tags only is attached over a gap; without a tag it may belong to anything.
+        distant_documentation: What makes documentation that of the function below it, although a blank line stands
+            between them. None where it never is: over a gap a comment may belong to anything.
         special_methods: Names of constructors and of methods that every class may have, whole.
         braces: Whether a block body stands in braces (they are no part of the hard positive).
         separators: Strings between an object and its member.
         sigils: Characters in front of a name that are part of its node but not of the name.
+        import_suffix: What may stand at the end of an import's path behind the name that the import binds.
+        calls_ignore_case: Whether a function may be called by its name in any case.
         error_share: Largest share of a text that may lie in ERROR nodes while its identifiers are still trusted. Above
             zero, a function with an error in it is kept when its braces balance.
     """
@@ -64,15 +66,38 @@ class Language:
     aliases: tuple[str, ...] = ()
     documentation: re.Pattern[str] | None = None
     line_comment: str = ""
-    documentation_gap: int = 0
+    distant_documentation: re.Pattern[str] | None = None
     special_methods: re.Pattern[str] | None = None
     braces: bool = True
     separators: frozenset[str] = field(default=frozenset({"."}))
     sigils: str = ""
+    import_suffix: re.Pattern[str] | None = None
+    calls_ignore_case: bool = False
     error_share: float = 0.0
 
 
+# A tag that says what is documented here, if it is no function (or one that is called with `new`).
+_JSDOC = re.compile(
+    r"/\*\*(?![*/])(?!(?s:.)*?[\s*]@(?:attribute|callback|class|config|constructor|enum|event|external|file|fileoverview"
+    r"|interface|license|mixin|module|namespace|overview|packageDocumentation|record|typedef)\b)"
+)
+_JSDOC_OF_A_FUNCTION = re.compile(r"[\s*]@(?:api|param|returns?)\b")
+
 _ROWS = (
+    Language(
+        name="go",
+        aliases=("golang",),
+        extensions=(".go",),
+        grammars=(Grammar("tree_sitter_go"),),
+        convention="godoc",
+        documentation=re.compile(r"//|/\*"),
+        line_comment="//",
+        special_methods=re.compile(
+            r"main|init|(?:Go)?String|Error|Unwrap|Len|Less|Swap|Close|(?:Unm|M)arshal(?:JSON|YAML|XML|Text|Binary)"
+            r"|DeepCopy(?:Into|Object)?|(?:Benchmark|Example|Fuzz)(?:[_A-Z0-9]\w*)?"
+        ),
+        import_suffix=re.compile(r"(?:[/.]v\d+|[.-]go|-golang)+\W*\Z"),
+    ),
     Language(
         name="java",
         extensions=(".java",),
@@ -88,7 +113,8 @@ _ROWS = (
         extensions=(".js", ".jsx", ".mjs", ".cjs"),
         grammars=(Grammar("tree_sitter_javascript", queries=("ecmascript", "jsx", "javascript")),),
         convention="jsdoc",
-        documentation=re.compile(r"/\*\*(?![*/])"),
+        documentation=_JSDOC,
+        distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?."}),
         sigils="#",
@@ -111,7 +137,8 @@ _ROWS = (
             Grammar("tree_sitter_typescript", "language_tsx", queries=("ecmascript", "jsx", "typescript")),
         ),
         convention="jsdoc",
-        documentation=re.compile(r"/\*\*(?![*/])"),
+        documentation=_JSDOC,
+        distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?.", "!.", "!?."}),
         sigils="#",
