@@ -62,6 +62,18 @@ def _unwrap_block_comment(raw: str) -> str:
     return re.sub(r"^[ \t]*\*+(?!/) ?", "", inner, flags=re.MULTILINE)
 
 
+# A comment for tools: go:embed, nolint:all, export F, +build linux.
+_GO_DIRECTIVE = re.compile(r"//(?:[a-z0-9]+:[a-z0-9]|\s*nolint\b|(?:export|extern|line|sys(?:nb)?)\s|\s*\+[a-z])")
+
+
+def _unwrap_go_comment(raw: str) -> str:
+    """The lines of a block comment, or of line comments without directives and rules."""
+    if raw.startswith("/*"):
+        return _unwrap_block_comment(raw)
+    lines = [line.strip() for line in raw.split("\n")]
+    return "\n".join(line[2:] if line.strip("/-=*#~ ") else "" for line in lines if not _GO_DIRECTIVE.match(line))
+
+
 _PROSE_MARKUP = (
     (re.compile(r"<!--.*?-->", re.DOTALL), " "),
     (re.compile(r"</?(?:p|br|pre|ul|ol|dl|table|blockquote|div|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE), "\n\n"),
@@ -79,6 +91,12 @@ _URL = re.compile(r"<?\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}]>?")
 
 # The first character is a letter of the pattern, so that the engine skips to it: `*x*` and `**x**`, not `a * b`.
 _EMPHASIS = re.compile(r"\*(?<![\w*]\*)(\*?)([^\s*](?:[^*\n]*[^\s*])?)\*\1(?![\w*])")
+_MARKDOWN = (
+    (re.compile(r"!\[[^\[\]]*\]\([^()\s]*\)"), ""),
+    (re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)"), r"\1"),
+    (re.compile(r"``([^`\n]+)``|`([^`\n]+)`"), r"\1\2"),
+    (_EMPHASIS, r"\2"),
+)
 _BRACED = r"((?:[^{}]|\{[^{}]*\})*)"
 
 CONVENTIONS: dict[str, Convention] = {
@@ -134,14 +152,32 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r"\{@(?:link\w*|tutorial)\s+[^\s|{}]+\s*[|\s]\s*([^\s|{}][^{}]*)\}"), r"\1"),
             (re.compile(r"\{@(?:link\w*|tutorial)\s+(?:module:[\w./-]*[~#.])?#?([^\s|{}]+)\s*\}"), r"\1"),
             (re.compile(r"\{@\w+\s*" + _BRACED + r"\}"), r"\1"),
-            # Markdown
-            (re.compile(r"!\[[^\[\]]*\]\([^()\s]*\)"), ""),
-            (re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)"), r"\1"),
-            (re.compile(r"``([^`\n]+)``|`([^`\n]+)`"), r"\1\2"),
-            (_EMPHASIS, r"\2"),
+            *_MARKDOWN,
         ),
         end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|Examples?:?[ \t]*$)", re.MULTILINE),
         description=re.compile(r"^[ \t]*@(?:description|desc|summary)\b[ \t:]*", re.MULTILINE),
+        entities=True,
+    ),
+    "godoc": Convention(
+        unwrap=_unwrap_go_comment,
+        inline=(
+            (re.compile(r"``([^`'\n]+)''"), r"\1"),
+            (re.compile(r"`([^`\n]+)`"), r"\1"),
+            # [Name], [*Name], [package.Name]
+            (re.compile(r"(?<![\w\])])\[\*?([A-Za-z_][\w.]*)\](?![\w(\[])"), r"\1"),
+        ),
+        end=re.compile(r"^(?:Deprecated:|BUG\(\w+\)|TODO\b|FIXME\b|XXX\b|#\s|Examples?:[ \t]*$)", re.MULTILINE),
+    ),
+    "phpdoc": Convention(
+        unwrap=_unwrap_block_comment,
+        inline=(
+            (re.compile(r"\{@inheritdoc\b[^{}]*\}", re.IGNORECASE), ""),
+            (re.compile(r"\{@(?:link|see)\s+[^\s{}]+\s+([^{}]+)\}"), r"\1"),
+            (re.compile(r"\{@(?:link|see)\s+([^\s{}]+)\s*\}"), r"\1"),
+            (re.compile(r"\{@\w+\s*" + _BRACED + r"\}+"), r"\1"),
+            *_MARKDOWN,
+        ),
+        end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|#@|Examples?:?[ \t]*$)", re.MULTILINE),
         entities=True,
     ),
 }

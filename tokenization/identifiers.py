@@ -18,8 +18,8 @@ A language's `identifiers.scm` captures every node that may be a name, and says 
 
 A node with several captures counts as the last of them in `_ROLES`. What queries can not tell is decided here, by name:
 
-1. A plain name that is defined in the file is an identifier wherever it stands, also when it hides a builtin; so is a
-   member that is defined in the file.
+1. A name that is defined in the file is an identifier wherever it stands; one that hides a builtin or an import, where
+   the scope that defines it reaches.
 2. A name that is only imported names a thing of another module: it is no identifier, nor is a member reached from it
    (`np` and `zeros` in `np.zeros`).
 3. Any other plain name is one unless it stands in `builtins.txt`; likewise any other member, except one reached from a
@@ -42,6 +42,7 @@ from typing import Literal, NamedTuple, cast
 
 import tree_sitter
 
+from .languages import Language
 from .nesting import OUTSIDE, Nesting
 from .source import DEFAULT_LIMITS, Limits, Source, Unparsable, builtins_of, parse
 
@@ -108,9 +109,9 @@ def identifiers_of(source: Source) -> list[Identifier]:
     _check_errors(source)
     names = _Names(source)
     kinds = _kinds(names)
-    starts = source.characters(list(compress(names.starts, kinds)))
+    texts = [source.bare(text) for text in compress(names.texts, kinds)]
     ends = source.characters(list(compress(names.ends, kinds)))
-    texts = list(compress(names.texts, kinds))
+    starts = [end - len(text) for end, text in zip(ends, texts, strict=True)]
     ids = {name: number for number, name in enumerate(dict.fromkeys(texts), start=1)}
     rows = zip(starts, ends, texts, filter(None, kinds), map(ids.__getitem__, texts), strict=True)
     return list(map(Identifier._make, rows))
@@ -131,12 +132,13 @@ class _Names:
     Attributes:
         starts: First byte of each name.
         ends: Byte behind each name.
-        texts: The names.
+        texts: The names, with their sigils: `$count` and `count` are different things.
         roles: What the query says of each.
         imported: Names that imports bind.
         uses: Roles by name.
         plain: Kinds of the definitions that are reached by the plain name, by name.
-        members: Kinds of the definitions that are reached as members, by name.
+        members: Kinds of the definitions that are reached as members, by name without sigils.
+        parameters: Names of parameters, without sigils.
     """
 
     def __init__(self, source: Source) -> None:
@@ -149,9 +151,9 @@ class _Names:
             roles.update(zip(spans, repeat(role)))
         self.imported: set[str] = set()
         for start, end in _spans(captures, "import"):
-            words = re.findall(r"[\w$]+", source.slice(start, end))
-            self.imported.update(words[-1:])
-            if len(words) != 1:
+            text = source.slice(start, end)
+            self.imported.update(_bound_by(text, source.language))
+            if text not in self.imported:
                 del ends[start]
         starts = sorted(ends)
         for first, last in _spans(captures, "ignore"):
@@ -164,14 +166,12 @@ class _Names:
         self.ends = [ends[start] for start in self.starts]
         self.roles = [roles[start] for start in self.starts]
         self.texts = source.slices(zip(self.starts, self.ends, strict=True))
-        if source.language.sigils:
-            self.texts = [text.lstrip(source.language.sigils) for text in self.texts]
-            self.starts = [end - len(text.encode()) for text, end in zip(self.texts, self.ends, strict=True)]
         self.scopes = Nesting(_spans(captures, "scope"))
         self.arguments = Nesting(_spans(captures, "arguments"))
         self.elements = Nesting(_spans(captures, "element"))
         self.plain: defaultdict[str, set[str]] = defaultdict(set)
         self.members: defaultdict[str, set[str]] = defaultdict(set)
+        self.parameters: set[str] = set()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)
         for role, name in set(zip(self.roles, self.texts, strict=True)):
             self.uses[name].add(role)
@@ -180,7 +180,15 @@ class _Names:
                 if reach != "member":
                     self.plain[name].add(kind)
                 if reach != "plain" and kind in ("class", "function", "attribute"):
-                    self.members[name].add(kind)
+                    self.members[source.bare(name)].add(kind)
+                if kind == "parameter":
+                    self.parameters.add(source.bare(name))
+
+
+def _bound_by(text: str, language: Language) -> set[str]:
+    """The names that an import may bind: the last word of its path, with and without the path's usual suffixes."""
+    paths = [text, language.import_suffix.sub("", text)] if language.import_suffix else [text]
+    return {word for path in paths for word in re.findall(r"[\w$]+", path)[-1:]}
 
 
 def _spans(captures: dict[str, list[tree_sitter.Node]], name: str) -> list[tuple[int, int]]:
@@ -192,8 +200,8 @@ def _kinds(names: _Names) -> list[Kind | None]:
     uses = list(zip(names.roles, names.texts, strict=True))
     in_file = {use: _kind_in_file(names, *use) for use in set(uses)}
     kinds = [in_file[use] for use in uses]
-    _drop_members_of_others(names, kinds)
     _narrow_to_scopes(names, kinds)
+    _drop_members_of_others(names, kinds)
     for index, role in enumerate(names.roles):
         if role == "keyword":
             kinds[index] = _kind_of_keyword(names, kinds, index)
@@ -207,11 +215,21 @@ def _kind_in_file(names: _Names, role: str, name: str) -> Kind | None:
     if role in _DEFINITIONS and role != "variable":
         return cast(Kind, role.partition(".")[0])
     is_member = role in _MEMBER_USES
-    kind = _preferred(role, (names.members if is_member else names.plain).get(name, ()))
-    if kind or name in builtins_of(names.source.language)[is_member] or name in names.imported:
+    kind = _preferred(role, names.members.get(names.source.bare(name), ()) if is_member else names.plain.get(name, ()))
+    if kind or _is_of_others(names, role, name):
         return kind
+    if not is_member and name in names.members:
+        return _preferred(role, names.members[name])
     telling = _TELLING_MEMBER_USES if is_member else _TELLING_USES
     return next(kind for use, kind in telling.items() if use in names.uses[name])
+
+
+def _is_of_others(names: _Names, role: str, name: str) -> bool:
+    """Whether a name, unless it is defined, is one of the language or of another module."""
+    language = names.source.language
+    builtins = builtins_of(language)[role in _MEMBER_USES]
+    is_builtin = name in builtins or (language.calls_ignore_case and role == "use.call" and name.lower() in builtins)
+    return is_builtin or name in names.imported
 
 
 def _preferred(role: str, definitions: Collection[str]) -> Kind | None:
@@ -228,9 +246,14 @@ def _drop_members_of_others(names: _Names, kinds: list[Kind | None]) -> None:
 
 
 def _narrow_to_scopes(names: _Names, kinds: list[Kind | None]) -> None:
-    """A plain use of a name with definitions of several kinds takes that of the innermost scope that has one."""
+    """Where it makes a difference, a plain use means what is defined in the innermost scope that defines the name.
+
+    It does for a name with definitions of several kinds, and for a builtin or an import that is hidden in some scopes.
+    """
     local: dict[str, defaultdict[int, set[str]]] = {
-        name: defaultdict(set) for name, definitions in names.plain.items() if len(definitions) > 1
+        name: defaultdict(set)
+        for name, definitions in names.plain.items()
+        if len(definitions) > 1 or _is_of_others(names, "use", name)
     }
     if not local:
         return
@@ -255,7 +278,7 @@ def _narrow_to_scopes(names: _Names, kinds: list[Kind | None]) -> None:
                 while scope not in local[name] and scope != OUTSIDE:
                     scope = names.scopes.parents[scope]
                 known[use] = _preferred(role, local[name].get(scope, ()))
-            kinds[index] = known[use] or kinds[index]
+            kinds[index] = known[use] or (None if _is_of_others(names, role, name) else kinds[index])
 
 
 def _kind_of_keyword(names: _Names, kinds: list[Kind | None], index: int) -> Kind | None:
@@ -268,7 +291,7 @@ def _kind_of_keyword(names: _Names, kinds: list[Kind | None], index: int) -> Kin
     definitions = names.plain.get(callee, set()) | names.members.get(callee, set())
     if not definitions & {"class", "function"}:
         return None
-    if "parameter" in names.plain.get(name, ()):
+    if name in names.parameters:
         return "parameter"
     return "attribute" if "attribute" in names.members.get(name, ()) else None
 

@@ -94,6 +94,10 @@ class Source:
         """The text between two byte positions."""
         return self.data[start:end].decode("utf-8", "surrogatepass")
 
+    def bare(self, name: str) -> str:
+        """A name without its sigils."""
+        return name.lstrip(self.language.sigils) if self.language.sigils else name
+
     def slices(self, spans: Iterable[tuple[int, int]]) -> list[str]:
         """The texts between pairs of byte positions."""
         if self.is_ascii:
