@@ -9,6 +9,7 @@
 (type (identifier) @use.type)
 (type (generic_type (identifier) @use.type))
 (class_definition superclasses: (argument_list (identifier) @use.type))
+(class_definition superclasses: (argument_list (keyword_argument value: (identifier) @use.type)))
 (class_pattern (dotted_name . (identifier) @use.type .))
 (case_pattern (dotted_name (identifier) (identifier) @use.member))
 
@@ -58,8 +59,8 @@
 (assignment left: (attribute attribute: (identifier) @attribute.member))
 (assignment left: (pattern_list (attribute attribute: (identifier) @attribute.member)))
 (assignment left: (tuple_pattern (attribute attribute: (identifier) @attribute.member)))
-(class_definition body: (block (expression_statement (assignment left: (identifier) @attribute))))
-(class_definition body: (block (expression_statement (assignment left: (pattern_list (identifier) @attribute)))))
+(class_definition body: (block (expression_statement (assignment left: (identifier) @attribute.member))))
+(class_definition body: (block (expression_statement (assignment left: (pattern_list (identifier) @attribute.member)))))
 
 ; A keyword names a parameter of what is called.
 ((argument_list (keyword_argument name: (identifier) @keyword)) @arguments)
