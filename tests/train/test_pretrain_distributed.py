@@ -1,9 +1,9 @@
 """Stage I under torchrun: two processes do the work of one.
 
 Dropout is off, since two processes draw it from two generators. What is left to differ is the order of summation: the
-gradient of a step is summed over two processes instead of two micro-batches. That is a matter of float32 rounding, a few
-1e-7 of a loss. Adam divides a gradient by its own size, so where a gradient is nearly nothing, rounding decides on a
-whole step; its epsilon is raised to 1e-4 here to keep weights comparable.
+gradient of a step is summed over two processes instead of two micro-batches. That is a matter of float32 rounding, a
+few 1e-7 of a loss. Adam divides a gradient by its own size, so where a gradient is nearly nothing, rounding decides on
+a whole step; its epsilon is raised to 1e-4 here to keep weights comparable.
 """
 
 import json
@@ -47,7 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with (folder / "two.txt").open("wb") as out, (folder / "two.err").open("wb") as err:
-        two = subprocess.Popen([*command, str(SCRIPT), str(folder / "job.json")], stdout=out, stderr=err, env=environment)
+        command += [str(SCRIPT), str(folder / "job.json")]
+        two = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     main(settings(folder, "one", **CHANGES))
