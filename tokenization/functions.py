@@ -11,7 +11,8 @@ A language's `functions.scm` captures:
 * `@documentation`: documentation inside the tree's node (docstrings), in one match with `@body` where it is that of the
   function of this body;
 * `@comment`: every comment. Those that the language's row calls documentation belong to the function right below;
-* `@annotation`: what stands beside a function's node but belongs to its signature (decorators of TypeScript methods);
+* `@annotation`: what stands above a function's node but belongs to its signature: decorators of TypeScript methods, and
+  overloads, whose `@name` in the same match must be the function's;
 * `@return`: return statements; `@closure`: functions without a name, whose returns are theirs.
 
 Only explicit return statements are removed. An expression body (`x => x + 1`) or the last expression of a Ruby method
@@ -87,7 +88,7 @@ def functions_of(source: Source) -> list[Function]:
 
 def _function(source: Source, tree: _Tree, found: _Found) -> Function:
     convention = CONVENTIONS[source.language.convention]
-    documentation = clean("\n".join(source.slice(*span) for span in found.documentation), convention)
+    documentation = [clean(source.slice(*span), convention) for span in sorted(found.documentation)]
     inside = _inside_braces(source, found.body)
     other_text = _within(tree.documentation, inside)
     comments = _within(tree.comments, inside)
@@ -97,8 +98,8 @@ def _function(source: Source, tree: _Tree, found: _Found) -> Function:
     hard_positive = excerpt(source.data, inside, (*other_text, *returns)) if comments else rest
     return Function(
         name=found.name,
-        summary=summarize(documentation, convention, found.name),
-        documentation=documentation,
+        summary=next(filter(None, (summarize(text, convention, found.name) for text in documentation)), ""),
+        documentation="\n\n".join(filter(None, documentation)),
         code=excerpt(source.data, found.span, _within(tree.documentation, found.span)),
         hard_positive=hard_positive if _WORD.search(rest) else "",
         start_line=found.lines[0],
@@ -141,6 +142,9 @@ class _Found:
         self.has_error = self.has_error or node.has_error
 
 
+_Annotation = tuple[tree_sitter.Node, list[str]]
+
+
 class _Tree:
     """What the query finds in a text.
 
@@ -154,17 +158,17 @@ class _Tree:
     def __init__(self, source: Source) -> None:
         found: dict[Span, _Found] = {}
         spans: defaultdict[str, list[Span]] = defaultdict(list)
-        annotations: dict[int, tree_sitter.Node] = {}
+        annotations: dict[int, _Annotation] = {}
         for _, match in source.matches("functions"):
             for capture in ("comment", "closure", "return", "documentation"):
                 spans[capture].extend(node.byte_range for node in match.get(capture, ()))
-            annotations.update((node.end_byte, node) for node in match.get("annotation", ()))
+            names = [source.slice(*node.byte_range).lstrip(source.language.sigils) for node in match.get("name", ())]
+            annotations.update((node.end_byte, (node, names)) for node in match.get("annotation", ()))
             for body in match.get("body", ()):
                 function = found.setdefault(body.byte_range, _Found(body.byte_range, body.byte_range, (2**63, 0)))
                 for node in match.get("function", ()):
                     function.take_in(node)
-                for node in match.get("name", ()):
-                    function.name = source.slice(*node.byte_range).lstrip(source.language.sigils)
+                function.name = names[-1] if names else function.name
                 function.documentation += [node.byte_range for node in match.get("documentation", ())]
         self.functions = sorted((function for function in found.values() if function.name), key=lambda f: f.span)
         self.comments = sorted(spans["comment"])
@@ -179,29 +183,36 @@ class _Tree:
             if owner != OUTSIDE:
                 self.returns[owners.spans[owner]].append(span)
 
-    def _attach_comments(self, source: Source, annotations: dict[int, tree_sitter.Node]) -> None:
-        """Give each function the documentation right above it.
+    def _attach_comments(self, source: Source, annotations: dict[int, _Annotation]) -> None:
+        """Give each function the documentation right above it and above its overloads.
 
-        Between them may stand decorators, which become part of the function, and comments that are no documentation.
+        Between them may stand annotations, which become part of the function, and comments that are no documentation.
         """
         blocks = {end: start for start, end in _comment_blocks(source, self.comments)}
         ends = sorted({*blocks, *annotations})
         for function in self.functions:
             position = function.span[0]
+            documented = False
             while (nearest := bisect_right(ends, position) - 1) >= 0:
                 end = ends[nearest]
                 lines = _lines_between(source.data, end, position)
                 if lines is None:
                     break
                 if end in annotations:
-                    function.take_in(annotations[end])
-                    position = annotations[end].start_byte
+                    node, names = annotations[end]
+                    if names and function.name not in names:
+                        break
+                    function.take_in(node)
+                    position = node.start_byte
+                    documented = False
                     continue
                 block = blocks[end], end
-                if _is_documentation(source, block, lines):
+                if documented:
+                    break
+                if documented := _is_documentation(source, block, lines):
                     function.documentation.append(block)
                     self.documentation.append(block)
-                if lines > 1 or function.documentation:
+                elif lines > 1:
                     break
                 position = block[0]
 

@@ -6,8 +6,8 @@
 
 ; Decorators stand beside a method, overload signatures above the function that implements them.
 (class_body (decorator) @annotation)
-(class_body (method_signature) @annotation)
-(class_body (method_signature) . ";" @annotation)
-(program (function_signature) @annotation)
-(statement_block (function_signature) @annotation)
-(export_statement declaration: (function_signature)) @annotation
+(class_body (method_signature name: (_) @name) @annotation)
+(class_body (method_signature name: (_) @name) . ";" @annotation)
+(program (function_signature name: (_) @name) @annotation)
+(statement_block (function_signature name: (_) @name) @annotation)
+(export_statement declaration: (function_signature name: (_) @name)) @annotation
