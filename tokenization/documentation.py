@@ -44,13 +44,11 @@ _STRING = re.compile(
 
 
 def _unwrap_docstring(raw: str) -> str:
-    """The value of string literals in a row; empty if one is not plain text (bytes, f-string)."""
+    """The value of string literals in a row."""
     parts = []
     for prefix, *bodies in _STRING.findall(raw):
-        kind, body = prefix.lower(), "".join(bodies)
-        if "b" in kind or "f" in kind or "t" in kind:
-            return ""
-        if "r" not in kind and "\\" in body:
+        body = "".join(bodies)
+        if "r" not in prefix.lower() and "\\" in body:
             body = re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), body, flags=re.DOTALL)
         parts.append(body)
     return "".join(parts)
@@ -88,6 +86,7 @@ _PROSE_MARKUP = (
     ),
 )
 _URL = re.compile(r"<?\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}]>?")
+_EMPTY_BRACKETS = re.compile(r"[ \t]*\((?:see|from|at|cf\.?)?[ \t:,]*\)", re.IGNORECASE)
 
 # The first character is a letter of the pattern, so that the engine skips to it: `*x*` and `**x**`, not `a * b`.
 _EMPHASIS = re.compile(r"\*(?<![\w*]\*)(\*?)([^\s*](?:[^*\n]*[^\s*])?)\*\1(?![\w*])")
@@ -155,7 +154,13 @@ CONVENTIONS: dict[str, Convention] = {
             *_MARKDOWN,
         ),
         end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|Examples?:?[ \t]*$)", re.MULTILINE),
-        description=re.compile(r"^[ \t]*@(?:description|desc|summary)\b[ \t:]*", re.MULTILINE),
+        description=re.compile(
+            r"^[ \t]*(?:@(?:description|desc|summary)\b[ \t:]*"
+            # a tag that takes no text, with text on the next line
+            r"|@(?:async|export|function|hidden|ignore|internal|method|override|private|protected|public|static)"
+            r"[ \t]*\n(?!\s*@|\s*\Z))",
+            re.MULTILINE,
+        ),
         entities=True,
     ),
     "godoc": Convention(
@@ -201,7 +206,7 @@ def clean(raw: str, convention: Convention) -> str:
     for pattern, replacement in (*convention.inline, *_PROSE_MARKUP):
         text = pattern.sub(replacement, text)
     if "://" in text:
-        text = _URL.sub("", text)
+        text = _EMPTY_BRACKETS.sub("", _URL.sub("", text))
     if convention.entities:
         text = html.unescape(text)
     text = re.sub(r"[^\S\n]+$", "", cleandoc(text), flags=re.MULTILINE)
