@@ -29,7 +29,6 @@
 (type_parameter (type_identifier) @type)
 
 (method_declaration name: (identifier) @function.member)
-(annotation_type_element_declaration name: (identifier) @function.member)
 
 (formal_parameter name: (identifier) @parameter)
 (spread_parameter (variable_declarator name: (identifier) @parameter))
@@ -50,7 +49,10 @@
 (field_declaration declarator: (variable_declarator name: (identifier) @attribute))
 (constant_declaration declarator: (variable_declarator name: (identifier) @attribute))
 (enum_constant name: (identifier) @attribute)
+(annotation_type_element_declaration name: (identifier) @attribute)
 (record_declaration parameters: (formal_parameters (formal_parameter name: (identifier) @attribute)))
+(record_declaration
+  parameters: (formal_parameters (spread_parameter (variable_declarator name: (identifier) @attribute))))
 
 ; The name of an annotation's element.
 ((annotation_argument_list (element_value_pair key: (identifier) @keyword)) @arguments)
