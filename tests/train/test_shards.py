@@ -1,5 +1,6 @@
 """Prepared rows: nothing lost, nothing glued, well filled, the same for any number of processes, whole or not there."""
 
+import importlib
 import json
 import sysconfig
 from itertools import pairwise
@@ -112,11 +113,12 @@ def test_rows_are_full(tokenizer, tmp_path):
     assert report.fill > 0.97
 
 
-def test_a_broken_file_is_used_without_identifiers(tokenizer, tmp_path):
+def test_a_broken_file_is_used_without_identifiers(tokenizer, tmp_path, capsys):
     rows = prepare_shards(files_of([BROKEN]), tokenizer, 64, tmp_path / "rows")
     assert not any(any(row["identifier_ids"]) for row in rows)
     text = "".join(tokenizer.decode(document[:-1]) for document, _ in documents_of(rows))
     assert sorted(text.split()) == sorted(BROKEN.split())
+    assert "files without identifiers: syntax_error 1" in capsys.readouterr().out
 
 
 def test_a_file_with_more_names_than_ids(tokenizer, tmp_path, monkeypatch):
@@ -136,6 +138,29 @@ def test_any_number_of_processes_gives_the_same_bytes(prepared, tokenizer, tmp_p
         assert (tmp_path / "rows" / name).read_bytes() == (output / name).read_bytes()
 
 
+CRASHING = """
+import os
+from open_codesage.train.data.shards import _Encoder
+
+class Crashing(_Encoder):
+    def __call__(self, file):
+        if "segfault" in file[0]:
+            os._exit(1)
+        return super().__call__(file)
+"""
+
+
+def test_a_file_that_kills_its_process_costs_its_identifiers(tokenizer, tmp_path, monkeypatch):
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    monkeypatch.syspath_prepend(tmp_path)  # worker processes look there too
+    monkeypatch.setattr(shards, "_Encoder", importlib.import_module("crashing").Crashing)
+    texts = ["a = 1\n", "segfault = 1\n", "b = 1\n"]
+    rows = prepare_shards(files_of(texts), tokenizer, 64, tmp_path / "rows", num_proc=1)
+    found = {tokenizer.decode(document[:-1]): any(ids) for document, ids in documents_of(rows)}
+    assert found == {"a = 1\n": True, "segfault = 1\n": False, "b = 1\n": True}
+    assert read_report(tmp_path / "rows").unparsable == {"crash": 1}
+
+
 def test_rows_are_memory_mapped(prepared):
     rows, output = prepared
     assert [Path(file["filename"]).parent for file in rows.cache_files] == [output]
@@ -146,6 +171,7 @@ def test_rows_are_memory_mapped(prepared):
 
 def test_the_same_files_are_not_prepared_again(prepared, tokenizer, monkeypatch):
     rows, output = prepared
+    tokenizer("a b c", truncation=True, max_length=2, padding="max_length")  # its traces in the tokenizer do not count
     monkeypatch.setattr(shards, "_write", lambda *_: pytest.fail("prepared again"))
     again = prepare_shards(files_of(TEXTS + TRAPS), tokenizer, 128, output)
     assert again.data.equals(rows.data)

@@ -30,6 +30,7 @@ from open_codesage.tokenization.tokenizer import encode_with_identifiers
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from ..console import say
 from .folders import new_folder
 from .workers import map_in_workers
 
@@ -123,6 +124,7 @@ def prepare_shards(
         datasets.Dataset.from_file(str(rows)).save_to_disk(str(folder))
         shutil.rmtree(rows.parent)
         (folder / REPORT).write_text(json.dumps({"fingerprint": fingerprint, **report}, indent=2) + "\n", "utf-8")
+    say(_summary(read_report(output)))
     return datasets.load_from_disk(str(output))
 
 
@@ -138,6 +140,16 @@ def read_report(folder: Path) -> ShardReport:
         raise ValueError(
             f"{folder} does not hold prepared rows ({REPORT}: {error}): remove it, or choose another folder"
         ) from error
+
+
+def _summary(report: ShardReport) -> str:
+    reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(report.unparsable.items()))
+    return (
+        f"rows: {report.rows:,} of up to {report.max_length} tokens from {report.files:,} files, "
+        f"{report.fill:.1%} full, {report.identifier_share:.1%} of the tokens in identifiers"
+        + f"; files without identifiers: {reasons}"
+        * bool(reasons)
+    )
 
 
 class _Document(NamedTuple):
@@ -208,7 +220,7 @@ def _encoded(files: datasets.Dataset, encoder: _Encoder, num_proc: int) -> Itera
     encoded: Iterable[_File] = map(encoder, chain.from_iterable(batches))
     if num_proc:
         encoded = map_in_workers(encoder, batches, num_proc, _MESSAGE_SECONDS, encoder.without_identifiers)
-    yield from tqdm(encoded, "Tokenize", total=len(files), unit="file")
+    yield from tqdm(encoded, "prepare rows", total=len(files), unit="file")
 
 
 def _write(path: Path, encoded: Iterable[_File], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, Any]:
@@ -281,7 +293,9 @@ def pack(documents: Iterable[_Document], max_length: int) -> Iterator[list[_Docu
 def _fingerprint(files: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> str:
     """Digest everything that the rows depend on: the content of the files, not where they are."""
     digest = hashlib.sha256(json.dumps([_VERSION, max_length, tokenizer.eos_token_id]).encode())
-    digest.update(tokenizer.backend_tokenizer.to_str().encode())
+    definition = json.loads(tokenizer.backend_tokenizer.to_str())
+    definition |= {"truncation": None, "padding": None}  # left by the latest call, and of no effect here
+    digest.update(json.dumps(definition).encode())
     for batch in files.select_columns(["text", "language"]).iter(1000):
         for value in chain(batch["text"], batch["language"]):
             data = value.encode()
