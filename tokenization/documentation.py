@@ -137,7 +137,7 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r"\{@link(?:plain)?\s+[^\s{}()]+(?:\([^(){}]*\))?\s+" + _BRACED + r"\}"), r"\1"),
             (re.compile(r"\{@link(?:plain)?\s+([^\s{}()#]+)#([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1.\2"),
             (re.compile(r"\{@link(?:plain)?\s+#?([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1"),
-            (re.compile(r"\{@\w+\s*" + _BRACED + r"\}"), r"\1"),
+            (re.compile(r"\{@\w+\s*#?" + _BRACED + r"\}"), r"\1"),
         ),
         end=re.compile(r"^[ \t]*@[A-Za-z]\w*", re.MULTILINE),
         entities=True,
