@@ -83,6 +83,10 @@
     (call_expression function: (identifier) @require)
     (member_expression object: (call_expression function: (identifier) @require))])
   (#eq? @require "require"))
+((member_expression
+  object: (call_expression function: (identifier) @require)
+  property: (property_identifier) @ignore)
+  (#eq? @require "require"))
 (variable_declarator
   name: [
     (identifier) @import
