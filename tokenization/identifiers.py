@@ -166,6 +166,10 @@ class _Names:
         self.ends = [ends[start] for start in self.starts]
         self.roles = [roles[start] for start in self.starts]
         self.texts = source.slices(zip(self.starts, self.ends, strict=True))
+        if blank := source.language.blank:
+            self.roles = [
+                "ignore" if text == blank else role for role, text in zip(self.roles, self.texts, strict=True)
+            ]
         self.scopes = Nesting(_spans(captures, "scope"))
         self.arguments = Nesting(_spans(captures, "arguments"))
         self.elements = Nesting(_spans(captures, "element"))
@@ -210,7 +214,7 @@ def _kinds(names: _Names) -> list[Kind | None]:
 
 def _kind_in_file(names: _Names, role: str, name: str) -> Kind | None:
     """The kind of a name by all that the file defines."""
-    if role == "keyword":
+    if role in ("keyword", "ignore"):
         return None
     if role in _DEFINITIONS and role != "variable":
         return cast(Kind, role.partition(".")[0])
@@ -227,8 +231,9 @@ def _kind_in_file(names: _Names, role: str, name: str) -> Kind | None:
 def _is_of_others(names: _Names, role: str, name: str) -> bool:
     """Whether a name, unless it is defined, is one of the language or of another module."""
     language = names.source.language
-    builtins = builtins_of(language)[role in _MEMBER_USES]
-    is_builtin = name in builtins or (language.calls_ignore_case and role == "use.call" and name.lower() in builtins)
+    is_member = role in _MEMBER_USES
+    builtins = builtins_of(language)[is_member]
+    is_builtin = (names.source.bare(name) if is_member else name) in builtins or (language.calls_ignore_case and role == "use.call" and name.lower() in builtins)
     return is_builtin or name in names.imported
 
 

@@ -53,6 +53,7 @@ class Language:
         braces: Whether a block body stands in braces (they are no part of the hard positive).
         separators: Strings between an object and its member.
         sigils: Characters in front of a name that are part of its node but not of the name.
+        blank: The name that binds nothing, if the language has one.
         import_suffix: What may stand at the end of an import's path behind the name that the import binds.
         calls_ignore_case: Whether a function may be called by its name in any case.
         error_share: Largest share of a text that may lie in ERROR nodes while its identifiers are still trusted. Above
@@ -71,6 +72,7 @@ class Language:
     braces: bool = True
     separators: frozenset[str] = field(default=frozenset({"."}))
     sigils: str = ""
+    blank: str = ""
     import_suffix: re.Pattern[str] | None = None
     calls_ignore_case: bool = False
     error_share: float = 0.0
@@ -85,6 +87,21 @@ _JSDOC_OF_A_FUNCTION = re.compile(r"[\s*]@(?:api|param|returns?)\b")
 
 _ROWS = (
     Language(
+        name="csharp",
+        aliases=("c#", "cs", "c-sharp", "c_sharp"),
+        extensions=(".cs", ".csx"),
+        grammars=(Grammar("tree_sitter_c_sharp"),),
+        convention="xmldoc",
+        documentation=re.compile(r"///(?!/)|/\*\*(?![*/])"),
+        line_comment="///",
+        special_methods=re.compile(
+            r"ToString|Equals|GetHashCode|CompareTo|Compare|Clone|MemberwiseClone|Dispose(?:Async)?|Finalize|GetEnumerator"
+            r"|MoveNext|Main"
+        ),
+        separators=frozenset({".", "?.", "!.", "::", "->"}),
+        sigils="@",
+    ),
+    Language(
         name="go",
         aliases=("golang",),
         extensions=(".go",),
@@ -96,6 +113,7 @@ _ROWS = (
             r"main|init|(?:Go)?String|Error|Unwrap|Len|Less|Swap|Close|(?:Unm|M)arshal(?:JSON|YAML|XML|Text|Binary)"
             r"|DeepCopy(?:Into|Object)?|(?:Benchmark|Example|Fuzz)(?:[_A-Z0-9]\w*)?"
         ),
+        blank="_",
         import_suffix=re.compile(r"(?:[/.]v\d+|[.-]go|-golang)+\W*\Z"),
     ),
     Language(
@@ -127,6 +145,22 @@ _ROWS = (
         convention="docstring",
         special_methods=re.compile(r"__\w+__|main"),
         braces=False,
+    ),
+    Language(
+        name="ruby",
+        aliases=("rb",),
+        extensions=(".rb", ".rake", ".gemspec", ".ru"),
+        grammars=(Grammar("tree_sitter_ruby"),),
+        convention="rdoc",
+        documentation=re.compile(r"#|=begin"),
+        line_comment="#",
+        special_methods=re.compile(
+            r"\W+|initialize(?:_copy|_dup|_clone)?|to_(?:a|ary|f|h|hash|i|int|json|proc|s|str|sym|yaml)|inspect|hash|eql\?|coerce"
+            r"|method_missing|respond_to(?:_missing)?\?|inherited|included|extended|prepended|method_added"
+        ),
+        braces=False,
+        separators=frozenset({".", "&.", "::"}),
+        sigils="@$:",
     ),
     Language(
         name="typescript",

@@ -67,8 +67,7 @@
 
 (field_declaration name: (field_identifier) @attribute.member)
 
-; What is no name of this file: the blank identifier, the package, and what is reached through an imported package.
-([(identifier) (type_identifier) (field_identifier)] @ignore (#eq? @ignore "_"))
+; Names of other packages.
 (qualified_type) @ignore
 (import_declaration) @ignore
 (import_spec name: (package_identifier) @import)
