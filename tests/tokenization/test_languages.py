@@ -1,7 +1,8 @@
 """Every language of the table does what its fixture says.
 
 `tests/fixtures/languages/<language>/` has `identifiers.txt`, a source text in which every identifier is written as
-‹name|kind›, and `functions.<extension>` with `functions.yaml`, which lists all that is extracted from it.
+‹name|kind›, and `functions.<extension>` with `functions.yaml`, which lists all that is extracted from it. A language of
+several grammars has more such files.
 """
 
 import dataclasses
@@ -22,11 +23,9 @@ from open_codesage.tokenization import (
 from open_codesage.tokenization.source import builtins_of
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "languages"
+MARKED_TEXTS = [str(path.relative_to(FIXTURES)) for path in sorted(FIXTURES.glob("*/identifiers*.txt"))]
+SOURCES = [str(path.relative_to(FIXTURES)) for path in sorted(FIXTURES.glob("*/*")) if language_of_path(path)]
 MARK = re.compile(r"‹([^‹›|]+)\|(\w+)›")
-
-
-def marked_text(language: str) -> str:
-    return read(FIXTURES / language / "identifiers.txt")
 
 
 def read(path: Path) -> str:
@@ -41,40 +40,40 @@ def mark(text: str, identifiers: list[Identifier]) -> str:
     return "".join(parts) + text[end:]
 
 
-def source_of_functions(language: str) -> Path:
-    return next(path for path in (FIXTURES / language).iterdir() if language_of_path(path) == language)
+def language_of(path: str) -> str:
+    return path.partition("/")[0]
 
 
 def test_every_language_has_a_fixture():
     assert sorted(LANGUAGES) == sorted(path.name for path in FIXTURES.iterdir())
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_identifiers_are_those_of_the_fixture(language):
-    marked = marked_text(language)
+@pytest.mark.parametrize("path", MARKED_TEXTS)
+def test_identifiers_are_those_of_the_fixture(path):
+    marked = read(FIXTURES / path)
     text = MARK.sub(r"\1", marked)
-    assert mark(text, find_identifiers(text, language)) == marked
+    assert mark(text, find_identifiers(text, language_of(path))) == marked
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_fixture_shows_every_kind(language):
-    kinds = {match[2] for match in MARK.finditer(marked_text(language))}
+    kinds = {match[2] for match in MARK.finditer(read(FIXTURES / language / "identifiers.txt"))}
     assert kinds == {"class", "function", "parameter", "variable", "attribute", "call", "type"}
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_ids_number_the_names_in_order_of_first_appearance(language):
-    text = MARK.sub(r"\1", marked_text(language))
-    identifiers = find_identifiers(text, language)
+@pytest.mark.parametrize("path", MARKED_TEXTS)
+def test_ids_number_the_names_in_order_of_first_appearance(path):
+    text = MARK.sub(r"\1", read(FIXTURES / path))
+    identifiers = find_identifiers(text, language_of(path))
     names = list(dict.fromkeys(identifier.name for identifier in identifiers))
     assert [identifier.id for identifier in identifiers] == [names.index(x.name) + 1 for x in identifiers]
     assert len(names) < len(identifiers)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_renaming_and_back_gives_the_text(language):
-    text = MARK.sub(r"\1", marked_text(language))
-    identifiers = find_identifiers(text, language)
+@pytest.mark.parametrize("path", MARKED_TEXTS)
+def test_renaming_and_back_gives_the_text(path):
+    text = MARK.sub(r"\1", read(FIXTURES / path))
+    identifiers = find_identifiers(text, language_of(path))
     names = {identifier.id: identifier.name for identifier in identifiers}
     parts, end = [], 0
     for identifier in identifiers:
@@ -85,10 +84,12 @@ def test_renaming_and_back_gives_the_text(language):
     assert re.sub(r"⟦(\d+)⟧", lambda match: names[int(match[1])], obfuscated) == text
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_functions_are_those_of_the_fixture(language):
-    expected = yaml.safe_load(read(FIXTURES / language / "functions.yaml"))
-    functions = extract_functions(read(source_of_functions(language)), language)
+@pytest.mark.parametrize("path", SOURCES)
+def test_functions_are_those_of_the_fixture(path):
+    language = language_of(path)
+    assert language_of_path(path) == language
+    expected = yaml.safe_load(read((FIXTURES / path.lower()).with_suffix(".yaml")))
+    functions = extract_functions(read(FIXTURES / path), language)
     found = [{**dataclasses.asdict(f), "rejection": rejection_reason(f, language)} for f in functions]
     assert [row["name"] for row in found] == [row["name"] for row in expected]
     for found_row, expected_row in zip(found, expected, strict=True):

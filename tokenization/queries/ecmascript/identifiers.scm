@@ -63,6 +63,7 @@
 ((member_expression object: (identifier) @ignore) (#eq? @ignore "exports"))
 ((member_expression object: (identifier) @ignore property: (property_identifier) @ignore)
   (#any-of? @ignore "module" "exports"))
+(member_expression object: (meta_property) property: (property_identifier) @ignore)
 (export_specifier alias: (identifier) @ignore (#eq? @ignore "default"))
 (export_specifier name: (identifier) @ignore (#eq? @ignore "default"))
 
@@ -78,7 +79,7 @@
     (identifier) @import
     (object_pattern [
       (shorthand_property_identifier_pattern) @import
-      (pair_pattern value: (identifier) @import)])]
+      (pair_pattern key: (_) @ignore value: (identifier) @import)])]
   value: [
     (call_expression function: (identifier) @require)
     (member_expression object: (call_expression function: (identifier) @require))])
@@ -92,7 +93,7 @@
     (identifier) @import
     (object_pattern [
       (shorthand_property_identifier_pattern) @import
-      (pair_pattern value: (identifier) @import)])]
+      (pair_pattern key: (_) @ignore value: (identifier) @import)])]
   value: (await_expression (call_expression function: (import))))
 
 [

@@ -7,13 +7,20 @@
   (identifier) @parameter
   (rest_pattern (identifier) @parameter)
   (assignment_pattern left: (identifier) @parameter)
-  (array_pattern (identifier) @parameter)
+  (array_pattern [
+    (identifier) @parameter
+    (assignment_pattern left: (identifier) @parameter)
+    (rest_pattern (identifier) @parameter)])
   (object_pattern [
     (shorthand_property_identifier_pattern) @parameter
     (object_assignment_pattern left: (shorthand_property_identifier_pattern) @parameter)
     (pair_pattern value: (identifier) @parameter)
     (pair_pattern value: (assignment_pattern left: (identifier) @parameter))
     (rest_pattern (identifier) @parameter)])
+  (assignment_pattern left: (array_pattern [
+    (identifier) @parameter
+    (assignment_pattern left: (identifier) @parameter)
+    (rest_pattern (identifier) @parameter)]))
   (assignment_pattern left: (object_pattern [
     (shorthand_property_identifier_pattern) @parameter
     (object_assignment_pattern left: (shorthand_property_identifier_pattern) @parameter)

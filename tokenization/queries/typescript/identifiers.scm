@@ -24,7 +24,10 @@
   (required_parameter pattern: [
     (identifier) @parameter
     (rest_pattern (identifier) @parameter)
-    (array_pattern (identifier) @parameter)
+    (array_pattern [
+      (identifier) @parameter
+      (assignment_pattern left: (identifier) @parameter)
+      (rest_pattern (identifier) @parameter)])
     (object_pattern [
       (shorthand_property_identifier_pattern) @parameter
       (object_assignment_pattern left: (shorthand_property_identifier_pattern) @parameter)
@@ -39,7 +42,7 @@
       (pair_pattern value: (identifier) @parameter)])])
 ])
 
-(tuple_type (_ name: (identifier) @parameter))
+(tuple_type (_ name: [(identifier) @parameter (rest_pattern (identifier) @parameter)]))
 (index_signature name: (identifier) @parameter)
 
 (public_field_definition name: [(property_identifier) (private_property_identifier)] @attribute.member)
@@ -51,6 +54,7 @@
 (enum_assignment name: (property_identifier) @attribute.member)
 ; A parameter that is a field as well.
 (required_parameter [(accessibility_modifier) (override_modifier) "readonly"] pattern: (identifier) @attribute)
+(optional_parameter [(accessibility_modifier) (override_modifier) "readonly"] pattern: (identifier) @attribute)
 
 ; Names of other modules.
 (import_require_clause (identifier) @import)
