@@ -8,6 +8,7 @@ a whole step; its epsilon is raised to 1e-4 here to keep weights comparable.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ CHANGES = {
         "residual_dropout_prob": 0.0,
         "attention_dropout_prob": 0.0,
     },
-    "trainer": {"use_cpu": True, "disable_tqdm": True, "adam_epsilon": 1e-4},
+    "trainer": {"use_cpu": True, "disable_tqdm": True, "save_total_limit": 3, "adam_epsilon": 1e-4},
 }
 
 
@@ -73,6 +74,17 @@ def test_weights_are_close(folder):
     learning_rate = settings(folder, "one").learning_rate
     for name, weight in one.items():
         torch.testing.assert_close(two[name], weight, rtol=0, atol=0.01 * learning_rate)
+
+
+def test_one_process_goes_on_with_the_run_of_two(folder, capsys):
+    shutil.copytree(
+        folder / "two.run", folder / "fewer.run", ignore=shutil.ignore_patterns("checkpoint-9", "checkpoint-10")
+    )
+    main(settings(folder, "fewer", **CHANGES))
+    assert "2 processes wrote this checkpoint, now there are 1" in capsys.readouterr().out
+    one, fewer = curve(folder / "one"), curve(folder / "fewer")
+    for step in range(7, 11):
+        assert fewer[step]["loss"] == pytest.approx(one[step]["loss"], rel=2e-5)
 
 
 def test_tokens_of_all_processes_are_counted_once(folder):

@@ -198,6 +198,13 @@ def test_evaluating_and_saving_at_other_times_changes_nothing(folder):
     assert saved == {"checkpoint-3", "checkpoint-6", "checkpoint-10"}
 
 
+def test_a_run_that_was_killed_before_it_wrote_its_model_has_only_that_to_do(folder):
+    shutil.copytree(folder / f"{WHOLE}.run", folder / "trained.run")
+    main(settings(folder, "trained"))
+    assert_equal_runs(folder / WHOLE, folder / "trained")
+    assert len(list((folder / "trained.run").glob("checkpoint-*"))) == 4
+
+
 def test_other_settings_are_not_gone_on_with(folder):
     go_on_from_step_6(folder, "changed")
     with pytest.raises(ValueError, match=r"learning_rate was 0\.005, is 0\.01.*delete that folder"):

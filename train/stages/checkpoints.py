@@ -135,6 +135,9 @@ def begin_run(folder: Path, settings: Mapping[str, Any], resume: bool) -> Path |
             (damaged / SEAL).unlink(missing_ok=True)
         if checkpoint is not None:
             say(f"going on from {checkpoint}")
+            before, now = len(list(checkpoint.glob("rng_state*.pth"))), state.num_processes
+            if before != now:
+                say(f"{before} processes wrote this checkpoint, now there are {now}: dropout will differ")
         write_json(folder / SETTINGS, settings)
     return checkpoint
 

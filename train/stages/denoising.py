@@ -48,7 +48,7 @@ from .checkpoints import (
     write_json,
 )
 from .pretrain import PretrainConfig
-from .runs import LOG, is_finished, record, speaker, trainer_arguments
+from .runs import LOG, is_finished, record, require_finite, speaker, trainer_arguments
 from .throughput import Throughput, measured_peak, training_flops
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
@@ -119,6 +119,7 @@ class DenoisingTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log with the epoch of the data; the dataset is one long stream, of which the Trainer sees a single epoch."""
+        require_finite(logs, self.state.global_step)
         self.state.epoch = self.state.global_step * self.get_total_train_batch_size(self.args) / self.rows
         # Given the start time, the Trainer would add its own tokens per second, evaluation and saving included.
         super().log(logs)
@@ -145,12 +146,13 @@ def run(config: PretrainConfig) -> Path:
     with args.main_process_first(local=False):
         rows = _rows_folder(config, settings)
         train = prepare_shards(files["train"], tokenizer, config.max_length, rows / "train", config.num_workers)
-        held_out = None
+        evaluated = None
         if len(files["held_out"]):
             held_out = prepare_shards(
                 files["held_out"], tokenizer, config.max_length, rows / "held_out", config.num_workers
             )
-    if held_out is None:
+            evaluated = EpochStream(held_out, config.seed, min(len(held_out), config.eval_rows))
+    if evaluated is None:
         report(f"{config.corpus} has no held-out files: the model will not be evaluated")
         args.eval_strategy = IntervalStrategy.NO
     args.max_steps = config.steps or math.ceil((config.epochs or 0) * len(train) / config.batch_size)
@@ -164,11 +166,7 @@ def run(config: PretrainConfig) -> Path:
         args=args,
         data_collator=collator,
         train_dataset=EpochStream(train, config.seed, args.max_steps * config.batch_size),
-        eval_dataset=held_out
-        and {
-            name: EpochStream(held_out, config.seed, min(len(held_out), config.eval_rows))
-            for name in ("random", "identifier")
-        },
+        eval_dataset=None if evaluated is None else {"random": evaluated, "identifier": evaluated},
         eval_collators={
             "random": _collator(config, tokenizer, 0.0),
             "identifier": partial(_identifier_masks, _collator(config, tokenizer, 1.0)),

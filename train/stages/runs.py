@@ -8,11 +8,13 @@ another one is refused.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from ..console import say
@@ -55,6 +57,7 @@ def trainer_arguments(
         "eval_steps": config.eval_steps or 10**12,
         "logging_strategy": "steps",
         "logging_steps": config.logging_steps,
+        "logging_nan_inf_filter": False,
         "dataloader_num_workers": config.num_workers,
         "ignore_data_skip": False,
         **settled,
@@ -65,7 +68,11 @@ def trainer_arguments(
             raise ValueError(f"trainer: {key} is set by this command: use its own options")
         if key not in known:
             raise ValueError(f"trainer: {kind.__name__} has no {key!r}")
-    chosen = {"save_total_limit": 2, "ddp_find_unused_parameters": False} | config.trainer
+    chosen = {
+        "save_total_limit": 2,
+        "ddp_find_unused_parameters": False,
+        "dataloader_pin_memory": torch.accelerator.is_available(),
+    } | config.trainer
     if chosen["save_total_limit"] is not None and chosen["save_total_limit"] < 2:
         raise ValueError("trainer: save_total_limit must be at least 2: the newest checkpoint may be damaged")
     args = kind(**chosen, **ours)
@@ -89,8 +96,22 @@ def is_finished(output: Path, settings: Mapping[str, Any]) -> bool:
         return False
     if not (output / LOG).is_file():
         raise ValueError(f"{output} exists and is no model of this command: choose another output")
-    require_same_settings(output, read_json(output / LOG)["settings"], settings)
+    require_same_settings(output, read_json(output / LOG).get("settings", {}), settings)
     return True
+
+
+def require_finite(logs: Mapping[str, float], step: int) -> None:
+    """Stop a run that has diverged; to be called with every log entry, which comes before the checkpoint of its step.
+
+    Raises:
+        ValueError: a loss in the entry is infinite or not a number.
+    """
+    for name, value in logs.items():
+        if name.endswith("loss") and not math.isfinite(value):
+            raise ValueError(
+                f"{name} is {value} at step {step:,}: the training has diverged. "
+                "Choose a lower learning_rate or more warmup_steps, and another output"
+            )
 
 
 def record(trainer: Trainer, model: PreTrainedModel, settings: Mapping[str, Any], peak: float) -> dict[str, Any]:
