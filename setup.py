@@ -42,7 +42,7 @@ setup(
         "huggingface-hub>=1.0",
         "safetensors>=0.6",
         "peft>=0.19",
-        "tokenizers>=0.22",
+        "tokenizers>=0.23.1",
         "numpy>=2.0",
         "pyyaml>=6.0",
         "tqdm>=4.66",
