@@ -138,6 +138,20 @@ _ROWS = (
         sigils="#",
     ),
     Language(
+        name="php",
+        extensions=(".php", ".phtml", ".inc", ".php3", ".php4", ".php5", ".php7", ".phps"),
+        grammars=(
+            Grammar("tree_sitter_php", "language_php", marker="<?"),
+            Grammar("tree_sitter_php", "language_php_only"),
+        ),
+        convention="phpdoc",
+        documentation=re.compile(r"/\*\*(?![*/])"),
+        special_methods=re.compile(r"__\w+|main"),
+        separators=frozenset({"->", "?->", "::"}),
+        sigils="$",
+        calls_ignore_case=True,
+    ),
+    Language(
         name="python",
         aliases=("py", "python3"),
         extensions=(".py", ".pyi", ".pyw"),
