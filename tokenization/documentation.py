@@ -72,6 +72,29 @@ def _unwrap_go_comment(raw: str) -> str:
     return "\n".join(line[2:] if line.strip("/-=*#~ ") else "" for line in lines if not _GO_DIRECTIVE.match(line))
 
 
+def _unwrap_xml_comment(raw: str) -> str:
+    """The lines of a comment in XML, the summary in front of the other elements."""
+    text = _unwrap_block_comment(raw) if raw.startswith("/*") else re.sub(r"^[ \t]*/{3} ?", "", raw, flags=re.MULTILINE)
+    summary = re.search(r"<summary>((?s:.*?))</summary>", text)
+    return f"{summary[1]}\n\n{text[: summary.start()]}{text[summary.end() :]}" if summary else text
+
+
+# Comments for tools, magic comments and rules; what RDoc is told to leave out.
+_HASH_DIRECTIVE = re.compile(
+    r"[ \t]*(?:rubocop:|standard:|:[a-z][\w-]*:(?!\S)|@rbs\b|frozen_string_literal:|(?:en)?coding:|warn_indent:|typed:|-\*-"
+    r"|[-=*#~_+ \t]{3,}\Z).*"
+)
+_HASH_HIDDEN = re.compile(r"^--[ \t]*\n(?s:.*?)(?:^\+\+[ \t]*$|\Z)", re.MULTILINE)
+
+
+def _unwrap_hash_comment(raw: str) -> str:
+    """The lines of a comment between =begin and =end, or of line comments without directives and rules."""
+    if raw.startswith("=begin"):
+        return re.sub(r"\A=begin[^\n]*|^=end[^\n]*\Z", "", raw, flags=re.MULTILINE)
+    lines = (re.sub(r"\A[ \t]*#+ ?", "", line) for line in raw.splitlines())
+    return _HASH_HIDDEN.sub("", "\n".join("" if _HASH_DIRECTIVE.fullmatch(line) else line for line in lines))
+
+
 _PROSE_MARKUP = (
     (re.compile(r"<!--.*?-->", re.DOTALL), " "),
     (re.compile(r"</?(?:p|br|pre|ul|ol|dl|table|blockquote|div|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE), "\n\n"),
@@ -148,7 +171,7 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r"\{@inheritDoc\b[^{}]*\}", re.IGNORECASE), ""),
             # [label]{@link target}, {@link target|label}, {@link target label}, {@link module:path~target}
             (re.compile(r"\[([^\[\]]+)\]\{@(?:link\w*|tutorial)\s[^{}]*\}"), r"\1"),
-            (re.compile(r"\{@(?:link\w*|tutorial)\s+[^\s|{}]+\s*[|\s]\s*([^\s|{}][^{}]*)\}"), r"\1"),
+            (re.compile(r"\{@(?:link\w*|tutorial)\s+[^\s|{}]+(?:\s+|\s*\|\s*)([^\s|{}][^{}]*)\}"), r"\1"),
             (re.compile(r"\{@(?:link\w*|tutorial)\s+(?:module:[\w./-]*[~#.])?#?([^\s|{}]+)\s*\}"), r"\1"),
             (re.compile(r"\{@\w+\s*" + _BRACED + r"\}"), r"\1"),
             *_MARKDOWN,
@@ -184,6 +207,66 @@ CONVENTIONS: dict[str, Convention] = {
         ),
         end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|#@|Examples?:?[ \t]*$)", re.MULTILINE),
         entities=True,
+    ),
+    "xmldoc": Convention(
+        unwrap=_unwrap_xml_comment,
+        inline=(
+            (re.compile(r"<!\[CDATA\[((?s:.*?))\]\]>"), r"\1"),
+            (re.compile(r"<inheritdoc\b[^<>]*/>|<inheritdoc\b[^<>]*>(?s:.*?)</inheritdoc>"), ""),
+            # <see cref="M:Name.Space.Class.Member(types)"/>, <see cref="Member{T}"/>, <paramref name="x"/>: the name
+            # alone. Those that close themselves come first: what follows them is no label of theirs.
+            (
+                re.compile(
+                    r"<(?:see|seealso|paramref|typeparamref)\s+(?:cref|name|langword)\s*=\s*[\"']\s*(?:[A-Z!]:)?(?:[\w.:]*[.:])?"
+                    r"([\w#]+)[^\"'<>]*[\"']\s*/>"
+                ),
+                r"\1",
+            ),
+            (re.compile(r"<(?:see|seealso)\s[^<>]*/>"), ""),
+            (re.compile(r"<(see|seealso|paramref|typeparamref|c)\b[^<>]*>((?s:.*?))</\1>"), r"\2"),
+            (re.compile(r"</?para\s*/?>|<code\b[^<>]*>|</code>|</?list\b[^<>]*>"), "\n\n"),
+            (re.compile(r"<item\s*>"), "\n- "),
+            (re.compile(r"</?(?:item|term|description|listheader|summary)\s*/?>"), " "),
+            (
+                re.compile(
+                    r"<(param|typeparam|exception|permission)\s+(?:name|cref)\s*=\s*[\"'](?:[A-Z!]:)?([^\"'<>]*)[\"']\s*/?>"
+                ),
+                "\n\n@\\1 \\2 ",
+            ),
+            (
+                re.compile(r"<(returns?|remarks?|value|example|seealso|overloads|devdoc|internalonly)\b[^<>]*>"),
+                "\n\n@\\1 ",
+            ),
+            (re.compile(r"</?[A-Za-z]\w*(?:\s+\w+\s*=\s*[\"'][^\"'<>]*[\"'])*\s*/?>"), ""),
+        ),
+        end=re.compile(r"^[ \t]*@[A-Za-z]", re.MULTILINE),
+        entities=True,
+    ),
+    "rdoc": Convention(
+        unwrap=_unwrap_hash_comment,
+        inline=(
+            # What is called how, up to the first line that is not indented.
+            (re.compile(r"^[ \t]*:?call-seq:[^\n]*\n(?:(?:[ \t]+\S[^\n]*|[ \t]*)\n)*(?=\S|\Z)", re.MULTILINE), ""),
+            (re.compile(r"(?<!\S):[a-z][\w-]*:(?!\S)"), ""),
+            # TomDoc
+            (re.compile(r"\A\s*(?:Public|Internal|Private|Protected)(?:\s+API)?:\s+"), ""),
+            # {label}[target], label[rdoc-ref:target], {Name#member label}, {Name#member}
+            (re.compile(r"\{([^{}\n]+)\}\[[^\[\]\s]*\]"), r"\1"),
+            (re.compile(r"(\w[\w.:#]*)\[(?:rdoc-\w+|https?|link|mailto|ftp):[^\[\]\s]*\]"), r"\1"),
+            (re.compile(r"rdoc-ref:([\w.:#]*\w[?!=]?)"), r"\1"),
+            (
+                re.compile(r"\{(?:[A-Z][\w:]*[#.]?[\w?!=]*|[#.]\w+[?!=]?|(?:file|include):\S+)\s+([^{}=][^{}]*)\}"),
+                r"\1",
+            ),
+            (re.compile(r"\{#?([A-Z][\w:]*(?:[#.]\w+[?!=]?)?|[#.]\w+[?!=]?)\}"), r"\1"),
+            (re.compile(r"\\(?=[A-Z#:_<*+{])"), ""),
+            (re.compile(r"(?<![\w+])\+([\w:.#@$&!?=<>\[\]()'\"/*-]+)\+(?![\w+])"), r"\1"),
+            *_MARKDOWN,
+        ),
+        end=re.compile(
+            r"^[ \t]*(?:@[A-Za-z!]|```|~~~|#{1,6}[ \t]|={1,6}[ \t]*[A-Z]|Examples?:?[ \t]*$|Returns?:?[ \t]*$|Parameters:?[ \t]*$)",
+            re.MULTILINE,
+        ),
     ),
 }
 

@@ -118,12 +118,9 @@ def identifiers_of(source: Source) -> list[Identifier]:
 
 
 def _check_errors(source: Source) -> None:
-    if not source.tree.root_node.has_error:
-        return
-    allowed = source.language.error_share * len(source.data)
-    wrong = source.wrong_bytes(enough=allowed)
-    if wrong > allowed:
-        raise Unparsable("syntax_error", f"syntax errors in {wrong} bytes or more of this {source.language.name} text")
+    wrong = source.wrong_bytes()
+    if wrong > source.language.error_share * len(source.data):
+        raise Unparsable("syntax_error", f"syntax errors in {wrong} bytes of this {source.language.name} text")
 
 
 class _Names:
@@ -233,7 +230,9 @@ def _is_of_others(names: _Names, role: str, name: str) -> bool:
     language = names.source.language
     is_member = role in _MEMBER_USES
     builtins = builtins_of(language)[is_member]
-    is_builtin = (names.source.bare(name) if is_member else name) in builtins or (language.calls_ignore_case and role == "use.call" and name.lower() in builtins)
+    is_builtin = (names.source.bare(name) if is_member else name) in builtins or (
+        language.calls_ignore_case and role == "use.call" and name.lower() in builtins
+    )
     return is_builtin or name in names.imported
 
 
