@@ -22,7 +22,7 @@ import tree_sitter
 
 from .languages import LANGUAGES, Grammar, Language, resolve_language
 
-Reason = Literal["binary", "not_utf8", "too_large", "too_slow", "too_deep", "syntax_error"]
+Reason = Literal["binary", "not_utf8", "too_large", "too_slow", "too_deep", "too_wide", "syntax_error"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 # How much the parser is handed at a time. Predicates of queries read the text the same way, once for every name: a
@@ -54,11 +54,14 @@ class Limits:
         seconds: Longest time of one parse (held with tree-sitter 0.26 and later).
         depth: Deepest nesting of the tree. The query engine counts depth in 16 bits: deeper than 65,535 it loses nodes
             and may take minutes.
+        width: Most children of one ERROR node. Its tokens stand side by side without structure, and the query engine's
+            time grows with their square.
     """
 
     bytes: int = 1_000_000
     seconds: float = 5.0
     depth: int = 10_000
+    width: int = 5_000
 
 
 DEFAULT_LIMITS = Limits()
@@ -109,11 +112,11 @@ class Source:
         """Whether positions in bytes and in characters are the same."""
         return len(self.data) == len(self.text)
 
-    def wrong_bytes(self, enough: float = float("inf")) -> int:
-        """How many bytes lie in nodes of syntax errors; counting stops once there are more than enough."""
+    def wrong_bytes(self) -> int:
+        """How many bytes lie in nodes of syntax errors."""
         wrong = 0
-        open_nodes = [self.tree.root_node]
-        while open_nodes and wrong <= enough:
+        open_nodes = [self.tree.root_node] if self.tree.root_node.has_error else []
+        while open_nodes:
             node = open_nodes.pop()
             if node.is_error or node.is_missing:
                 wrong += max(1, node.end_byte - node.start_byte)
@@ -159,7 +162,7 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
 
     Raises:
         ValueError: The language is unknown.
-        Unparsable: `binary`, `too_large`, `too_slow` or `too_deep`.
+        Unparsable: `binary`, `too_large`, `too_slow`, `too_deep` or `too_wide`.
     """
     row = LANGUAGES[resolve_language(language)]
     if "\0" in text:
@@ -178,6 +181,8 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
     source = min(parsed, key=Source.wrong_bytes) if len(parsed) > 1 else parsed[0]
     if _is_deeper(source.tree.root_node, limits.depth):
         raise Unparsable("too_deep", f"nested deeper than {limits.depth} levels")
+    if _has_wider_error(source.tree.root_node, limits.width):
+        raise Unparsable("too_wide", f"more than {limits.width} tokens in a row make no sense")
     return source
 
 
@@ -244,4 +249,15 @@ def _is_deeper(root: tree_sitter.Node, limit: int) -> bool:
             return True
         if node.descendant_count > limit - depth:
             open_nodes.extend((child, depth + 1) for child in node.children)
+    return False
+
+
+def _has_wider_error(root: tree_sitter.Node, limit: int) -> bool:
+    """Whether an ERROR node has more children than the limit."""
+    open_nodes = [root] if root.has_error else []
+    while open_nodes:
+        node = open_nodes.pop()
+        if node.is_error and node.child_count > limit:
+            return True
+        open_nodes.extend(child for child in node.children if child.has_error)
     return False
