@@ -14,9 +14,9 @@ from open_codesage.train.data.corpus import Corpus
 from open_codesage.train.data.masking import IdentifierMaskingCollator
 from open_codesage.train.data.shards import prepare_shards
 from open_codesage.train.data.stream import EpochStream
-from open_codesage.train.stages.denoising import _identifier_masks
+from open_codesage.train.stages.denoising import _identifier_masks, _mean_loss
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, EvalPrediction
 
 sys.path.append(str(Path(__file__).parent / "scripts"))
 
@@ -132,6 +132,22 @@ def test_the_identifier_evaluation_asks_for_identifiers_only(folder):
     assert labels.tolist() == [[-100, 9, 9, -100, -100], [-100] * 5, [-100, 9, -100, -100, -100]]
 
 
+def test_an_evaluation_without_any_identifier_has_no_loss():
+    assert _mean_loss(EvalPrediction(np.zeros(3), np.zeros(3, int))) == {}
+    assert _mean_loss(EvalPrediction(np.array([2.0, 4.0]), np.array([1, 3]))) == {"loss": 1.5}
+
+
+def test_evaluations_of_runs_with_other_masks_are_comparable(folder):
+    start = {"preset": None, "model": STEADY, "init_from": folder / "model", "steps": 1, "learning_rate": 1e-30}
+    masks = {"mask_rate": 0.4, "identifier_share": 0.5, "random_share": 0.2, "deobfuscation_share": 0.9, "seed": 5}
+    for output, changes in (("plain", {}), ("masks", masks)):
+        main(steady(folder, output, **start, **changes))
+    plain, other = (curve(folder / output)[1] for output in ("plain", "masks"))
+    assert plain["loss"] != pytest.approx(other["loss"], rel=1e-3)
+    for name in ("eval_random_loss", "eval_identifier_loss"):
+        assert plain[name] == pytest.approx(other[name], rel=1e-6)
+
+
 def test_the_log_counts_what_was_done(folder):
     train, _ = rows(folder, "train")
     record = log(folder, "model")
@@ -191,6 +207,17 @@ def test_training_goes_on_from_other_weights(folder):
     assert curve(folder / "more")[1]["loss"] < curve(folder / "model")[5]["loss"] - 0.5
     main(steady(folder, "bf16", steps=2, bf16=True))
     assert all(p.dtype == torch.float32 for p in AutoModel.from_pretrained(folder / "bf16").parameters())
+
+
+def test_a_compiled_model_is_saved_under_its_own_names(folder):
+    plain = steady(folder, "uncompiled", steps=2)
+    main(plain)
+    trainer = plain.trainer | {"torch_compile_backend": "eager"}
+    main(steady(folder, "compiled", steps=2, compile=True, trainer=trainer))
+    one, other = (load_file(folder / name / "model.safetensors") for name in ("uncompiled", "compiled"))
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        torch.testing.assert_close(other[name], weight)
 
 
 def test_an_error_leaves_no_model_folder(folder, monkeypatch):

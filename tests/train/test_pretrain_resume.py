@@ -198,6 +198,15 @@ def test_evaluating_and_saving_at_other_times_changes_nothing(folder):
     assert saved == {"checkpoint-3", "checkpoint-6", "checkpoint-10"}
 
 
+def test_the_mean_losses_of_a_sparse_log_are_those_of_an_uninterrupted_run(folder):
+    main(settings(folder, "sparse", logging_steps=4))
+    seal(go_on_from_step_6(folder, "sparse_resumed"))
+    main(settings(folder, "sparse_resumed", logging_steps=4))
+    sparse, resumed = curve(folder / "sparse"), curve(folder / "sparse_resumed")
+    assert [step for step in sparse if "loss" in sparse[step]] == [3, 4, 6, 8, 9, 10]
+    assert all(sparse[step] == resumed[step] for step in (8, 9, 10))
+
+
 def test_a_run_that_was_killed_before_it_wrote_its_model_has_only_that_to_do(folder):
     shutil.copytree(folder / f"{WHOLE}.run", folder / "trained.run")
     main(settings(folder, "trained"))

@@ -58,6 +58,9 @@ FREE = {
 }  # fmt: skip
 
 
+EVALUATION_SEED = 0
+"""Evaluations have the masks of the paper, the same in every run, so that runs with other masks can be compared."""
+
 # Arguments of the Trainer that are worked out from the settings and the number of devices.
 COMPUTED = {
     "max_steps", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size",
@@ -141,7 +144,7 @@ def run(config: PretrainConfig) -> Path:
         report(f"{config.output} is finished already")
         return config.output
     model = initial_model(config, tokenizer)
-    collator = _collator(config, tokenizer, config.deobfuscation_share)
+    collator = _collator(config, tokenizer)
     checkpoint = begin_run(run_folder(config.output), settings, config.resume)
     with args.main_process_first(local=False):
         rows = _rows_folder(config, settings)
@@ -151,7 +154,7 @@ def run(config: PretrainConfig) -> Path:
             held_out = prepare_shards(
                 files["held_out"], tokenizer, config.max_length, rows / "held_out", config.num_workers
             )
-            evaluated = EpochStream(held_out, config.seed, min(len(held_out), config.eval_rows))
+            evaluated = EpochStream(held_out, EVALUATION_SEED, min(len(held_out), config.eval_rows))
     if evaluated is None:
         report(f"{config.corpus} has no held-out files: the model will not be evaluated")
         args.eval_strategy = IntervalStrategy.NO
@@ -168,8 +171,10 @@ def run(config: PretrainConfig) -> Path:
         train_dataset=EpochStream(train, config.seed, args.max_steps * config.batch_size),
         eval_dataset=None if evaluated is None else {"random": evaluated, "identifier": evaluated},
         eval_collators={
-            "random": _collator(config, tokenizer, 0.0),
-            "identifier": partial(_identifier_masks, _collator(config, tokenizer, 1.0)),
+            "random": IdentifierMaskingCollator(tokenizer, EVALUATION_SEED, deobfuscation_share=0.0),
+            "identifier": partial(
+                _identifier_masks, IdentifierMaskingCollator(tokenizer, EVALUATION_SEED, deobfuscation_share=1.0)
+            ),
         },
         rows=len(train),
         callbacks=[Throughput(peak * args.world_size), SealedCheckpoints()],
@@ -247,13 +252,11 @@ def _rows_folder(config: PretrainConfig, settings: dict[str, Any]) -> Path:
     return (config.shards or run_folder(config.output) / "shards") / name
 
 
-def _collator(
-    config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, deobfuscation_share: float
-) -> IdentifierMaskingCollator:
+def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> IdentifierMaskingCollator:
     return IdentifierMaskingCollator(
         tokenizer,
         seed=config.seed,
-        deobfuscation_share=deobfuscation_share,
+        deobfuscation_share=config.deobfuscation_share,
         mask_rate=config.mask_rate
         if config.highest_mask_rate is None
         else (config.mask_rate, config.highest_mask_rate),
@@ -275,14 +278,16 @@ def _identifier_masks(collator: IdentifierMaskingCollator, rows: list[dict[str, 
 
 
 def _mean_loss(prediction: EvalPrediction) -> dict[str, float]:
-    return {"loss": float(prediction.predictions.sum() / prediction.label_ids.sum())}
+    """Divide the sums of `prediction_step`; files of which nothing could be parsed leave no label to predict."""
+    labels = prediction.label_ids.sum()
+    return {"loss": float(prediction.predictions.sum() / labels)} if labels else {}
 
 
 def _write_model(
     trainer: DenoisingTrainer, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any], peak: float
 ) -> None:
     """Write the model folder at once, by the main process."""
-    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    weights = trainer.accelerator.get_state_dict(trainer.model)
     if not trainer.args.should_save:
         return
     model = trainer.accelerator.unwrap_model(trainer.model)
