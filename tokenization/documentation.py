@@ -245,7 +245,8 @@ CONVENTIONS: dict[str, Convention] = {
     "rdoc": Convention(
         unwrap=_unwrap_hash_comment,
         inline=(
-            # What is called how, up to the first line that is not indented.
+            # Code in front of the text; what is called how, up to the first line that is not indented.
+            (re.compile(r"\A(?:[ \t]*\n)*(?:[ \t]{2,}\S[^\n]*\n(?:[ \t]*\n)*)+(?=\S)"), ""),
             (re.compile(r"^[ \t]*:?call-seq:[^\n]*\n(?:(?:[ \t]+\S[^\n]*|[ \t]*)\n)*(?=\S|\Z)", re.MULTILINE), ""),
             (re.compile(r"(?<!\S):[a-z][\w-]*:(?!\S)"), ""),
             # TomDoc
@@ -265,6 +266,11 @@ CONVENTIONS: dict[str, Convention] = {
         ),
         end=re.compile(
             r"^[ \t]*(?:@[A-Za-z!]|```|~~~|#{1,6}[ \t]|={1,6}[ \t]*[A-Z]|Examples?:?[ \t]*$|Returns?:?[ \t]*$|Parameters:?[ \t]*$)",
+            re.MULTILINE,
+        ),
+        # text below a tag that takes none
+        description=re.compile(
+            r"^[ \t]*@(?:private|api[ \t]\w+|since[ \t]\S+|abstract|!macro[^\n]*|!visibility[ \t]\w+)[ \t]*\n(?!\s*@|\s*\Z)",
             re.MULTILINE,
         ),
     ),
@@ -333,6 +339,7 @@ def _first_sentence(text: str) -> str:
         following = text[match.end() :].lstrip()[:1]
         goes_on = following.islower() or following.isdigit()
         is_abbreviation = _ABBREVIATION.fullmatch(word) or (goes_on and _ABBREVIATION_OR_END.fullmatch(word))
-        if not (match[0].startswith(".") and is_abbreviation):
+        # Names of predicates and the like end so: the sentence goes on behind `empty?` in small letters.
+        if not (is_abbreviation if match[0].startswith(".") else following.islower()):
             return text[: match.end()]
     return text.rstrip(" :")

@@ -44,14 +44,14 @@ _STOP_WORD = re.compile(
     r"|within|without|you|your)"
 )
 _NO_DESCRIPTION = re.compile(
-    r"(?:todo|fixme|xxx|hack)\b|copyright|\(c\)|licen[sc]ed?\b|see\b|same as\b|overrid(?:e|es|den)\b|@|[$]\w+[:$]"
+    r"(?:todo|fixme|xxx|hack)\b|copyright|\(c\)|licen[sc]ed?\b|\(?see\b|same as\b|overrid(?:e|es|den)\b|@|[$]\w+[:$]"
     r"|not implemented|internal use only|for internal use|auto-?generated|do not edit|.*all rights reserved",
     re.IGNORECASE,
 )
 _TEST = re.compile(
     r"[tT]est(?=[_A-Z0-9])|(?:setUp|tearDown|set_up|tear_down|setup_|teardown_)(?:[cC]lass|[mM]ethod|[mM]odule)?$"
 )
-_ACCESSOR = re.compile(r"(?:get|set|is|has|with)(?:_|(?=[A-Z0-9]))")
+_ACCESSOR = re.compile(r"(?:[gG]et|[sS]et|[iI]s|[hH]as|[wW]ith)(?:_|(?=[A-Z0-9]))")
 
 
 def rejection_reason(function: Function, language: str) -> Rejection | None:

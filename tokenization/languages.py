@@ -100,6 +100,8 @@ _ROWS = (
         ),
         separators=frozenset({".", "?.", "!.", "::", "->"}),
         sigils="@",
+        blank="_",
+        error_share=0.01,
     ),
     Language(
         name="go",
@@ -175,6 +177,7 @@ _ROWS = (
         braces=False,
         separators=frozenset({".", "&.", "::"}),
         sigils="@$:",
+        blank="_",
     ),
     Language(
         name="typescript",

@@ -99,7 +99,7 @@
 ((argument_list (argument name: (identifier) @keyword)) @arguments)
 ((attribute_argument_list (attribute_argument name: (identifier) @keyword)) @arguments)
 
-; What is no name of this file: namespaces, conditions of the preprocessor, the discard. A namespace's first word is
+; What is no name of this file: namespaces, conditions of the preprocessor. A namespace's first word is
 ; taken for an import, so that what is reached through it is none either.
 (using_directive) @ignore
 (extern_alias_directive) @ignore
@@ -123,7 +123,6 @@
 (preproc_if_in_attribute_list condition: (_) @ignore)
 [(preproc_define) (preproc_undef) (preproc_pragma)] @ignore
 ((alias_qualified_name alias: (identifier) @ignore) (#eq? @ignore "global"))
-((identifier) @ignore (#eq? @ignore "_"))
 
 [
   (method_declaration)

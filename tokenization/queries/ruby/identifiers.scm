@@ -98,6 +98,5 @@
 ; Global variables of Ruby itself.
 ((global_variable) @ignore
   (#match? @ignore "^\\$(\\W|_|[0-9]+|-.|stdin|stdout|stderr|PROGRAM_NAME|LOAD_PATH|LOADED_FEATURES|DEBUG|VERBOSE|FILENAME)$"))
-((identifier) @ignore (#match? @ignore "^(_|_[1-9])$"))
 
 [(method) (singleton_method) (block) (do_block) (lambda)] @scope
