@@ -9,6 +9,7 @@ Invariant: whatever kernel runs, a token's attention is that of its document alo
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -43,15 +44,13 @@ class Documents:
         tokens: For each of the N tokens its index in the flattened [B * T] batch; [N], int64.
         groups: (length, count) of documents, in order; their products sum to N.
         ends: Where each document begins, and N at last; [documents + 1], int32, on the device of the tokens.
-        rows: B of the batch.
-        columns: T of the batch.
+        numbers: For each token of the batch the number of its document, 0 for padding; [B, T], int64.
     """
 
     tokens: torch.Tensor
     groups: tuple[tuple[int, int], ...]
     ends: torch.Tensor
-    rows: int
-    columns: int
+    numbers: torch.Tensor
 
     @classmethod
     def find(cls, numbers: torch.Tensor) -> "Documents":
@@ -62,21 +61,26 @@ class Documents:
         tokens = kept[lengths[document].argsort(stable=True)]
         lengths = lengths.sort().values
         ends = nn.functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
-        return cls(tokens, tuple(Counter(lengths.tolist()).items()), ends, *numbers.shape)
+        return cls(tokens, tuple(Counter(lengths.tolist()).items()), ends, numbers)
 
     @property
     def longest(self) -> int:
         """Length of the longest document in tokens, 0 if there is none."""
         return self.groups[-1][0] if self.groups else 0
 
+    @cached_property
+    def mask(self) -> torch.Tensor:
+        """Which tokens of the batch see each other; padding sees padding, no row is all False. [B, 1, T, T], bool."""
+        return (self.numbers[:, :, None] == self.numbers[:, None, :]).unsqueeze(1)
+
     def unpad(self, batch: torch.Tensor) -> torch.Tensor:
         """Take the documents' tokens out of a batch: [B, T, ...] to [1, N, ...]."""
         return batch.flatten(0, 1).index_select(0, self.tokens).unsqueeze(0)
 
     def pad(self, states: torch.Tensor) -> torch.Tensor:
-        """Put states back into their rows, zeros elsewhere: [1, N, H] to [B, T, H]."""
-        padded = states.new_zeros(self.rows * self.columns, states.shape[-1])
-        return padded.index_copy(0, self.tokens, states[0]).view(self.rows, self.columns, -1)
+        """Put states back into their rows, zeros elsewhere: [1, N, ...] to [B, T, ...]."""
+        padded = states.new_zeros(self.numbers.numel(), *states.shape[2:])
+        return padded.index_copy(0, self.tokens, states[0]).unflatten(0, self.numbers.shape)
 
 
 def has_varlen_kernel(device: torch.device, dtype: torch.dtype, head_dim: int, dropout: float) -> bool:
@@ -92,6 +96,11 @@ def has_varlen_kernel(device: torch.device, dtype: torch.dtype, head_dim: int, d
     )
 
 
+def prefers_one_call(device: torch.device) -> bool:
+    """Whether a call costs a device more than padding: all but CPUs wait for the launch of each small kernel."""
+    return device.type != "cpu"
+
+
 def attend_by_document(
     attention: Callable,
     documents: Documents,
@@ -104,8 +113,12 @@ def attend_by_document(
 ) -> tuple[torch.Tensor, None]:
     """Attend within each document of the unpadded layout.
 
-    Flash attention and torch's variable-length kernel take all documents in one call. Everything else (every CPU, full
-    precision, attention dropout in training) makes one call for all documents of one length, without a mask.
+    The first of these that can does it:
+
+    * flash attention, where the model is told to use it, and torch's variable-length kernel: one call, no padding;
+    * on devices other than CPUs (full precision, attention dropout in training): one call over the rows of the batch,
+      padded for it, with a mask;
+    * on CPUs: one call for all documents of one length, no padding and no mask.
 
     Args:
         attention: Attention function in transformers' interface.
@@ -128,15 +141,19 @@ def attend_by_document(
         flat = (states[0].transpose(0, 1) for states in (query, key, value))
         varlen_attn: Callable = varlen.varlen_attn
         return varlen_attn(*flat, ends, ends, longest, longest)[None], None
-    attended, begin = [value[0, :, :0].transpose(0, 1)], 0
+    if prefers_one_call(query.device):
+        rows = (documents.pad(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
+        attended = attention(module, *rows, documents.mask, dropout=dropout, **kwargs)[0]
+        return documents.unpad(attended), None
+    groups, begin = [value[0, :, :0].transpose(0, 1)], 0
     for length, count in documents.groups:
         group = (
             states[0].narrow(1, begin, length * count).unflatten(1, (count, length)).transpose(0, 1)
             for states in (query, key, value)
         )
-        attended.append(attention(module, *group, None, dropout=dropout, **kwargs)[0].flatten(0, 1))
+        groups.append(attention(module, *group, None, dropout=dropout, **kwargs)[0].flatten(0, 1))
         begin += length * count
-    return torch.cat(attended)[None], None
+    return torch.cat(groups)[None], None
 
 
 def eager_attention_forward(

@@ -117,6 +117,34 @@ def test_varlen_kernel_gets_the_right_arguments(build, config, packed, monkeypat
     assert len(calls) == config.num_hidden_layers
 
 
+@pytest.mark.parametrize("hidden", [False, True], ids=["some tokens", "no token"])
+def test_one_masked_call_where_calls_are_dear(build, config, packed, hidden, monkeypatch):
+    ids, mask, positions = packed
+    mask = torch.zeros_like(mask) if hidden else mask
+    reference = build("eager")
+    model = build("sdpa", weights=reference)
+    shapes, sdpa = [], ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def recording(module, query, *args, **kwargs):
+        shapes.append(tuple(query.shape))
+        return sdpa(module, query, *args, **kwargs)
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", recording)
+    monkeypatch.setattr(attention_codesage, "prefers_one_call", lambda device: True)
+    outputs = [one(ids, mask, positions).last_hidden_state for one in (model, reference)]
+    assert_close(*outputs)
+    assert shapes == [(4, 2, 12, 16)] * config.num_hidden_layers
+    for output in outputs:
+        output.square().sum().backward()
+    for (name, ours), (_, expected) in zip(model.named_parameters(), reference.named_parameters(), strict=True):
+        assert_close(ours.grad, expected.grad, rtol=1e-4, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize(("device", "prefers"), [("cpu", False), ("cuda", True), ("mps", True)])
+def test_only_cpus_take_many_calls(device, prefers):
+    assert attention_codesage.prefers_one_call(torch.device(device)) is prefers
+
+
 def test_the_installed_torch_still_has_the_signature_we_call():
     parameters = inspect.signature(attention_codesage.varlen.varlen_attn).parameters
     assert list(parameters)[:7] == ["query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k"]
