@@ -119,7 +119,8 @@ _MARKDOWN = (
     (re.compile(r"``([^`\n]+)``|`([^`\n]+)`"), r"\1\2"),
     (_EMPHASIS, r"\2"),
 )
-_BRACED = r"((?:[^{}]|\{[^{}]*\})*)"
+# Possessive, as what stands before it: an unclosed brace is given up at once.
+_BRACED = r"((?:[^{}]|\{[^{}]*\})*+)"
 
 CONVENTIONS: dict[str, Convention] = {
     "docstring": Convention(
@@ -155,12 +156,12 @@ CONVENTIONS: dict[str, Convention] = {
         unwrap=_unwrap_block_comment,
         inline=(
             (re.compile(r"\{@inheritDoc\s*\}", re.IGNORECASE), ""),
-            (re.compile(r"\{@return\s+(?:[Rr]eturns?\s+)?" + _BRACED + r"\}"), r"Returns \1."),
+            (re.compile(r"\{@return\s++(?:[Rr]eturns?\s++)?" + _BRACED + r"\}"), r"Returns \1."),
             # {@link Class#member(types) label}, {@link Class#member(types)}, {@link #member}, {@link Class}
-            (re.compile(r"\{@link(?:plain)?\s+[^\s{}()]+(?:\([^(){}]*\))?\s+" + _BRACED + r"\}"), r"\1"),
+            (re.compile(r"\{@link(?:plain)?\s+[^\s{}()]+(?:\([^(){}]*\))?\s++" + _BRACED + r"\}"), r"\1"),
             (re.compile(r"\{@link(?:plain)?\s+([^\s{}()#]+)#([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1.\2"),
             (re.compile(r"\{@link(?:plain)?\s+#?([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1"),
-            (re.compile(r"\{@\w+\s*#?" + _BRACED + r"\}"), r"\1"),
+            (re.compile(r"\{@\w+\s*+#?" + _BRACED + r"\}"), r"\1"),
         ),
         end=re.compile(r"^[ \t]*@[A-Za-z]\w*", re.MULTILINE),
         entities=True,
@@ -173,7 +174,7 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r"\[([^\[\]]+)\]\{@(?:link\w*|tutorial)\s[^{}]*\}"), r"\1"),
             (re.compile(r"\{@(?:link\w*|tutorial)\s+[^\s|{}]+(?:\s+|\s*\|\s*)([^\s|{}][^{}]*)\}"), r"\1"),
             (re.compile(r"\{@(?:link\w*|tutorial)\s+(?:module:[\w./-]*[~#.])?#?([^\s|{}]+)\s*\}"), r"\1"),
-            (re.compile(r"\{@\w+\s*" + _BRACED + r"\}"), r"\1"),
+            (re.compile(r"\{@\w+\s*+" + _BRACED + r"\}"), r"\1"),
             *_MARKDOWN,
         ),
         end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|Examples?:?[ \t]*$)", re.MULTILINE),
@@ -202,7 +203,7 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r"\{@inheritdoc\b[^{}]*\}", re.IGNORECASE), ""),
             (re.compile(r"\{@(?:link|see)\s+[^\s{}]+\s+([^{}]+)\}"), r"\1"),
             (re.compile(r"\{@(?:link|see)\s+([^\s{}]+)\s*\}"), r"\1"),
-            (re.compile(r"\{@\w+\s*" + _BRACED + r"\}+"), r"\1"),
+            (re.compile(r"\{@\w+\s*+" + _BRACED + r"\}+"), r"\1"),
             *_MARKDOWN,
         ),
         end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|#@|Examples?:?[ \t]*$)", re.MULTILINE),
