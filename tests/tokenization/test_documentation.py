@@ -1,0 +1,150 @@
+"""Documentation to plain text, and plain text to its first sentence."""
+
+import time
+
+import pytest
+from open_codesage.tokenization import LANGUAGES
+from open_codesage.tokenization.documentation import CONVENTIONS, clean, summarize
+
+
+def summary(raw: str, convention: str = "docstring", name: str = "f") -> str:
+    return summarize(clean(raw, CONVENTIONS[convention]), CONVENTIONS[convention], name)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Does a thing. Then more.", "Does a thing."),
+        ("Does a thing", "Does a thing"),
+        ("Does a\n    thing\n\n    More.", "Does a thing"),
+        ("Does it? Yes.", "Does it?"),
+        ("Does it! Yes.", "Does it!"),
+        ("Reads e.g. files, i.e. bytes. More.", "Reads e.g. files, i.e. bytes."),
+        ("Needs version 3.11.2 of it. More.", "Needs version 3.11.2 of it."),
+        ("Calls foo.bar() and os.path. More.", "Calls foo.bar() and os.path."),
+        ("Reads files, pipes, etc. and more. More.", "Reads files, pipes, etc. and more."),
+        ("Reads files, pipes, etc. More.", "Reads files, pipes, etc."),
+        ("Smith et al. Found it. More.", "Smith et al. Found it."),
+        ("Compares A vs. B (cf. Knuth). More.", "Compares A vs. B (cf. Knuth)."),
+        ('Says "stop." Then goes on.', 'Says "stop."'),
+        ("Waits... Then goes on.", "Waits..."),
+        ("Sorts by:\n  - name\n  - age", "Sorts by"),
+        ("Sorts by\n  1. name\n  2. age", "Sorts by"),
+        ("- Sorts by name.", "Sorts by name."),
+        ("f(a, b=1) -> list of str\n\nSplits it. More.", "Splits it."),
+        ("f(a) => b\nf() => c\n\nSplits it.", "Splits it."),
+        ("f(a) -- splits it. More.", "splits it."),
+        ("f: splits it.", "splits it."),
+        ("g(a) splits it.", "g(a) splits it."),
+        ("", ""),
+        ("  \n ", ""),
+    ],
+)
+def test_first_sentence(text, expected):
+    assert summary(f'"""{text}"""') == expected
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "Args:\n        x: it",
+        "Returns:\n        it",
+        "Parameters\n    ----------\n    x : int",
+        "Other Parameters\n    ================\n    x : int",
+        ":param x: it",
+        ":returns: it",
+        "@param x: it",
+        "@return: it",
+        ">>> f(1)\n    2",
+        ".. note:: it",
+    ],
+)
+@pytest.mark.parametrize("gap", ["\n    ", "\n\n    "])
+def test_sections_end_the_description(section, gap):
+    assert summary(f'"""Does a thing{gap}{section}\n    """') == "Does a thing"
+    assert summary(f'"""{section}\n    """') == ""
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("'Does :func:`~a.b.c` and :class:`D <a.D>` and `e <x>`_ and ``f()``.'", "Does c and D and e and f()."),
+        ("'Does *this* and **that**, a * b and **kwargs.'", "Does this and that, a * b and **kwargs."),
+        ("'Does L{this} of C{that}.'", "Does this of that."),
+        ("r'Splits at \\n.'", "Splits at \\n."),
+        ("'Splits \\\n at \\'x\\' \\d.'", "Splits at 'x' \\d."),
+        ("u'Does ' 'it.'", "Does it."),
+        ("'''Does \"it\".'''", 'Does "it".'),
+        ("'Reads <b>x</b> < y > z, <a href=\"u\">here</a>.'", "Reads x < y > z, here."),
+        ("'See https://example.org/a_(b)?c=d, or ftp://x.y.'", "See , or ."),
+        ("'Reads it (see https://example.org).'", "Reads it."),
+        ("'Itâ€™s a schÃ¶n test.'", "It's a schön test."),
+    ],
+)
+def test_docstring_markup(raw, expected):
+    assert summary(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("/** Does a thing. More. */", "Does a thing."),
+        ("/**\n * Does a\n * thing\n *\n * More.\n */", "Does a thing"),
+        ("/**\r\n * Does a\r\n * thing.\r\n */", "Does a thing."),
+        ("/**\n   Does a thing\n   @param x it\n */", "Does a thing"),
+        ("/** @return it */", ""),
+        ("/** {@inheritDoc} */", ""),
+        ("/** {@return the size} More. */", "Returns the size."),
+        ("/** Calls {@link A#b(int, C) it}, {@link A#b(int)}, {@linkplain #b}, {@link A}s. */", "Calls it, A.b, b, As."),
+        ("/** Gives {@code List<String>} or {@literal {a}} of {@value #B}. */", "Gives List<String> or {a} of B."),
+        ("/** Gives &lt;b&gt; &amp; <code>x</code>.<p>More. */", "Gives <b> & x."),
+        ("/** Does it<p>More. */", "Does it"),
+        ("/** Does it:<ul><li>a<li>b</ul> */", "Does it"),
+        ("/***** Does it. *****/", "Does it."),
+        ("/** a\n ** b * c\n */", "a b * c"),
+    ],
+)  # fmt: skip
+def test_javadoc_markup(raw, expected):
+    assert summary(raw, "javadoc") == expected
+
+
+def test_documentation_keeps_lines_and_sections():
+    raw = '"""Does a thing.\n\n    Args:\n        x: it\n\n\n\n    More.   \n    """'
+    assert clean(raw, CONVENTIONS["docstring"]) == "Does a thing.\n\nArgs:\n    x: it\n\nMore."
+
+
+def test_every_row_has_a_convention():
+    assert {row.convention for row in LANGUAGES.values()} <= set(CONVENTIONS)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize(
+    "part",
+    [
+        "*",
+        "`",
+        "{@link ",
+        "{",
+        "<",
+        "<a ",
+        "(",
+        "f(",
+        ". ",
+        ": ",
+        " ",
+        "\n",
+        "\n*",
+        "@a ",
+        "'",
+        '"""',
+        "\\",
+        "-",
+        "http://",
+        "[",
+        "#",
+    ],
+)
+def test_long_documentation_takes_no_long_time(convention, part):
+    start = time.process_time()
+    summary("/**" + part * 20_000, convention)
+    assert time.process_time() - start < 5
