@@ -19,7 +19,9 @@ def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
     r"""The text of a span, without the given spans in it.
 
     A line of which only blanks are left goes as a whole, and with it the blank lines below. Line ends become `\n`.
-    Blank lines at both ends go; the indentation of the first line is taken from all lines, as far as they have it.
+    Blank lines at both ends go; the indentation of the first line is taken from all lines, as far as they have it. If
+    the part begins behind other text in its line, that is what all further lines have in common, but no less than what
+    that line has.
 
     Args:
         data: The whole text in UTF-8.
@@ -28,7 +30,8 @@ def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
     """
     start, end = span
     position = start
-    parts = [_indentation(data, start)]
+    indentation, is_line = _indentation(data, start)
+    parts = [indentation] if is_line else []
     for first, last in sorted(without):
         if first < end and last > position:
             parts += data[position:first], _GAP.encode()
@@ -44,23 +47,30 @@ def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
         else:
             is_gone = is_gone or _GAP in line
             kept += [] if is_gone else [line]
-    return _flush_left(kept)
+    return _flush_left(kept, None if is_line else indentation.decode())
 
 
-def _indentation(data: bytes, position: int) -> bytes:
-    """The blanks at the start of the line of a position (all of them stand before it)."""
+def _indentation(data: bytes, position: int) -> tuple[bytes, bool]:
+    """The blanks at the start of the line of a position, and whether they are all that stands before it."""
     match = _BLANK.match(data, data.rfind(b"\n", 0, position) + 1, position)
-    return match[0] if match else b""
+    return (match[0], match.end() == position) if match else (b"", False)
 
 
-def _flush_left(lines: list[str]) -> str:
-    text = "\n".join(lines).rstrip()
-    lines = text.split("\n")
-    while lines and not lines[0].strip():
+def _flush_left(lines: list[str], around: str | None) -> str:
+    """Take indentation off; `around` is that of the line in whose middle the text begins, None if it begins a line."""
+    lines = "\n".join(lines).rstrip().split("\n")
+    while len(lines) > 1 and not lines[0].strip():
         del lines[0]
-    if not lines:
-        return ""
-    indentation = lines[0][: len(lines[0]) - len(lines[0].lstrip(" \t"))]
-    return "\n".join(
-        line.removeprefix(indentation) if line.startswith(indentation) else line.lstrip(" \t") for line in lines
-    )
+        around = None
+    if around is None:
+        indentation = _blanks(lines[0])
+    else:
+        indentation = max(around, min(map(_blanks, filter(str.strip, lines[1:])), key=len, default=""), key=len)
+    rest = [
+        line.removeprefix(indentation) if line.startswith(indentation) else line.lstrip(" \t") for line in lines[1:]
+    ]
+    return "\n".join([lines[0].lstrip(" \t"), *rest])
+
+
+def _blanks(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]

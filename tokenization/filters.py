@@ -45,7 +45,8 @@ _STOP_WORD = re.compile(
 )
 _NO_DESCRIPTION = re.compile(
     r"(?:todo|fixme|xxx|hack)\b|copyright|\(c\)|licen[sc]ed?\b|\(?see\b|same as\b|overrid(?:e|es|den)\b|@|[$]\w+[:$]"
-    r"|not implemented|internal use only|for internal use|auto-?generated|do not edit|.*all rights reserved",
+    r"|not implemented|internal use only|for internal use|auto-?generated|do not edit|.*all rights reserved"
+    r"|(?:sections?|rfc|issue|bug)[\s#]*\d[\d.]*$",
     re.IGNORECASE,
 )
 _TEST = re.compile(

@@ -53,6 +53,7 @@ class Language:
         braces: Whether a block body stands in braces (they are no part of the hard positive).
         separators: Strings between an object and its member.
         sigils: Characters in front of a name that are part of its node but not of the name.
+        symbol: The one of them that makes no other name of it: Ruby's `:name` is the name itself, `@name` a variable.
         blank: The name that binds nothing, if the language has one.
         import_suffix: What may stand at the end of an import's path behind the name that the import binds.
         calls_ignore_case: Whether a function may be called by its name in any case.
@@ -72,6 +73,7 @@ class Language:
     braces: bool = True
     separators: frozenset[str] = field(default=frozenset({"."}))
     sigils: str = ""
+    symbol: str = ""
     blank: str = ""
     import_suffix: re.Pattern[str] | None = None
     calls_ignore_case: bool = False
@@ -148,7 +150,10 @@ _ROWS = (
         ),
         convention="phpdoc",
         documentation=re.compile(r"/\*\*(?![*/])"),
-        special_methods=re.compile(r"__\w+|main"),
+        special_methods=re.compile(
+            r"__(?:construct|destruct|call|callStatic|get|set|isset|unset|sleep|wakeup|serialize|unserialize|toString"
+            r"|invoke|set_state|clone|debugInfo)|main"
+        ),
         separators=frozenset({"->", "?->", "::"}),
         sigils="$",
         calls_ignore_case=True,
@@ -177,6 +182,7 @@ _ROWS = (
         braces=False,
         separators=frozenset({".", "&.", "::"}),
         sigils="@$:",
+        symbol=":",
         blank="_",
     ),
     Language(
