@@ -81,8 +81,8 @@ def _unwrap_xml_comment(raw: str) -> str:
 
 # Comments for tools, magic comments and rules; what RDoc is told to leave out.
 _HASH_DIRECTIVE = re.compile(
-    r"[ \t]*(?:rubocop:|standard:|:[a-z][\w-]*:(?!\S)|@rbs\b|frozen_string_literal:|(?:en)?coding:|warn_indent:|typed:|-\*-"
-    r"|[-=*#~_+ \t]{3,}\Z).*"
+    r"[ \t]*(?:rubocop:|standard:|:[a-z][\w-]*:(?!\S)|@rbs\b|frozen_string_literal:|(?:en)?coding:|warn_indent:|typed:"
+    r"|-\*-|[-=*#~_+ \t]{3,}\Z).*"
 )
 _HASH_HIDDEN = re.compile(r"^--[ \t]*\n(?s:.*?)(?:^\+\+[ \t]*$|\Z)", re.MULTILINE)
 
@@ -266,12 +266,13 @@ CONVENTIONS: dict[str, Convention] = {
             *_MARKDOWN,
         ),
         end=re.compile(
-            r"^[ \t]*(?:@[A-Za-z!]|```|~~~|#{1,6}[ \t]|={1,6}[ \t]*[A-Z]|Examples?:?[ \t]*$|Returns?:?[ \t]*$|Parameters:?[ \t]*$)",
+            r"^[ \t]*(?:@[A-Za-z!]|```|~~~|#{1,6}[ \t]|={1,6}[ \t]*[A-Z]|(?:Examples?|Returns?|Parameters):?[ \t]*$)",
             re.MULTILINE,
         ),
         # text below a tag that takes none
         description=re.compile(
-            r"^[ \t]*@(?:private|api[ \t]\w+|since[ \t]\S+|abstract|!macro[^\n]*|!visibility[ \t]\w+)[ \t]*\n(?!\s*@|\s*\Z)",
+            r"^[ \t]*@(?:private|api[ \t]\w+|since[ \t]\S+|abstract|!macro[^\n]*|!visibility[ \t]\w+)[ \t]*\n"
+            r"(?!\s*@|\s*\Z)",
             re.MULTILINE,
         ),
     ),

@@ -163,6 +163,8 @@ class _Names:
         self.ends = [ends[start] for start in self.starts]
         self.roles = [roles[start] for start in self.starts]
         self.texts = source.slices(zip(self.starts, self.ends, strict=True))
+        if symbol := source.language.symbol:
+            self.texts = [text.removeprefix(symbol) for text in self.texts]
         if blank := source.language.blank:
             self.roles = [
                 "ignore" if text == blank else role for role, text in zip(self.roles, self.texts, strict=True)

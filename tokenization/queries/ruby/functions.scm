@@ -20,5 +20,6 @@
 (return) @return
 (if_modifier body: (return)) @return
 (unless_modifier body: (return)) @return
+(binary right: (return)) @return
 
 (comment) @comment

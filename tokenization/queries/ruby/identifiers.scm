@@ -9,18 +9,16 @@
 
 ; Uses that say how the name is used.
 (call receiver: (_) method: (identifier) @use.member.call)
-(assignment left: (call method: (identifier) @use.member))
-(operator_assignment left: (call method: (identifier) @use.member))
-(left_assignment_list (call method: (identifier) @use.member))
 ((scope_resolution name: (constant) @use.member) (#not-match? @use.member "[a-z]"))
 (block_argument (simple_symbol) @use.member.call)
 ((call
   !receiver
   method: (identifier) @taker
-  arguments: (argument_list (simple_symbol) @use.member.call))
+  arguments: (argument_list (simple_symbol) @use.call))
   (#any-of? @taker
     "private" "protected" "public" "module_function" "private_class_method" "public_class_method" "alias_method"
-    "undef_method" "remove_method" "ruby2_keywords"))
+    "undef_method" "remove_method" "ruby2_keywords"
+    "private_constant" "public_constant" "deprecate_constant"))
 ; f(name:) and { name: } take the value from the variable of that name.
 (pair key: (hash_key_symbol) @use.call !value)
 
