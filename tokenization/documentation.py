@@ -75,13 +75,14 @@ def _unwrap_go_comment(raw: str) -> str:
 def _unwrap_xml_comment(raw: str) -> str:
     """The lines of a comment in XML, the summary in front of the other elements."""
     text = _unwrap_block_comment(raw) if raw.startswith("/*") else re.sub(r"^[ \t]*/{3} ?", "", raw, flags=re.MULTILINE)
-    summary = re.search(r"<summary>((?s:.*?))</summary>", text)
-    return f"{summary[1]}\n\n{text[: summary.start()]}{text[summary.end() :]}" if summary else text
+    before, _, rest = text.partition("<summary>")
+    summary, _, after = rest.partition("</summary>")
+    return f"{summary}\n\n{before}{after}"
 
 
 # Comments for tools, magic comments and rules; what RDoc is told to leave out.
 _HASH_DIRECTIVE = re.compile(
-    r"[ \t]*(?:rubocop:|standard:|:[a-z][\w-]*:(?!\S)|@rbs\b|frozen_string_literal:|(?:en)?coding:|warn_indent:|typed:"
+    r"[ \t]*+(?:rubocop:|standard:|:[a-z][\w-]*:(?!\S)|@rbs\b|frozen_string_literal:|(?:en)?coding:|warn_indent:|typed:"
     r"|-\*-|[-=*#~_+ \t]{3,}\Z).*"
 )
 _HASH_HIDDEN = re.compile(r"^--[ \t]*\n(?s:.*?)(?:^\+\+[ \t]*$|\Z)", re.MULTILINE)
@@ -212,19 +213,18 @@ CONVENTIONS: dict[str, Convention] = {
     "xmldoc": Convention(
         unwrap=_unwrap_xml_comment,
         inline=(
-            (re.compile(r"<!\[CDATA\[((?s:.*?))\]\]>"), r"\1"),
-            (re.compile(r"<inheritdoc\b[^<>]*/>|<inheritdoc\b[^<>]*>(?s:.*?)</inheritdoc>"), ""),
+            (re.compile(r"<!\[CDATA\[|\]\]>"), ""),
             # <see cref="M:Name.Space.Class.Member(types)"/>, <see cref="Member{T}"/>, <paramref name="x"/>: the name
             # alone. Those that close themselves come first: what follows them is no label of theirs.
             (
                 re.compile(
-                    r"<(?:see|seealso|paramref|typeparamref)\s+(?:cref|name|langword)\s*=\s*[\"']\s*(?:[A-Z!]:)?(?:[\w.:]*[.:])?"
-                    r"([\w#]+)[^\"'<>]*[\"']\s*/>"
+                    r"<(?:see|seealso|paramref|typeparamref)\s+(?:cref|name|langword)\s*=\s*[\"'](?=[^\"'<>]*+[\"']\s*/>)\s*+"
+                    r"(?:[A-Z!]:)?(?:[\w.:]*[.:])?([\w#]+)[^\"'<>]*+[\"']\s*/>"
                 ),
                 r"\1",
             ),
             (re.compile(r"<(?:see|seealso)\s[^<>]*/>"), ""),
-            (re.compile(r"<(see|seealso|paramref|typeparamref|c)\b[^<>]*>((?s:.*?))</\1>"), r"\2"),
+            (re.compile(r"<(see|seealso|paramref|typeparamref|c)\b[^<>]*>([^<>]*)</\1>"), r"\2"),
             (re.compile(r"</?para\s*/?>|<code\b[^<>]*>|</code>|</?list\b[^<>]*>"), "\n\n"),
             (re.compile(r"<item\s*>"), "\n- "),
             (re.compile(r"</?(?:item|term|description|listheader|summary)\s*/?>"), " "),
@@ -248,16 +248,18 @@ CONVENTIONS: dict[str, Convention] = {
         inline=(
             # Code in front of the text; what is called how, up to the first line that is not indented.
             (re.compile(r"\A(?:[ \t]*\n)*(?:[ \t]{2,}\S[^\n]*\n(?:[ \t]*\n)*)+(?=\S)"), ""),
-            (re.compile(r"^[ \t]*:?call-seq:[^\n]*\n(?:(?:[ \t]+\S[^\n]*|[ \t]*)\n)*(?=\S|\Z)", re.MULTILINE), ""),
+            (re.compile(r"^[ \t]*:?call-seq:[^\n]*\n(?:(?:[ \t]+\S[^\n]*|[ \t]*)\n)*+", re.MULTILINE), ""),
             (re.compile(r"(?<!\S):[a-z][\w-]*:(?!\S)"), ""),
             # TomDoc
             (re.compile(r"\A\s*(?:Public|Internal|Private|Protected)(?:\s+API)?:\s+"), ""),
             # {label}[target], label[rdoc-ref:target], {Name#member label}, {Name#member}
             (re.compile(r"\{([^{}\n]+)\}\[[^\[\]\s]*\]"), r"\1"),
-            (re.compile(r"(\w[\w.:#]*)\[(?:rdoc-\w+|https?|link|mailto|ftp):[^\[\]\s]*\]"), r"\1"),
+            (re.compile(r"(?<![\w.:#])(\w[\w.:#]*+)\[(?:rdoc-\w+|https?|link|mailto|ftp):[^\[\]\s]*\]"), r"\1"),
             (re.compile(r"rdoc-ref:([\w.:#]*\w[?!=]?)"), r"\1"),
             (
-                re.compile(r"\{(?:[A-Z][\w:]*[#.]?[\w?!=]*|[#.]\w+[?!=]?|(?:file|include):\S+)\s+([^{}=][^{}]*)\}"),
+                re.compile(
+                    r"\{(?:[A-Z][\w:]*+[#.]?+[\w?!=]*+|[#.]\w+[?!=]?|(?:file|include):[^\s{}]++)\s++([^{}=][^{}]*)\}"
+                ),
                 r"\1",
             ),
             (re.compile(r"\{#?([A-Z][\w:]*(?:[#.]\w+[?!=]?)?|[#.]\w+[?!=]?)\}"), r"\1"),
