@@ -302,7 +302,7 @@ def clean(raw: str, convention: Convention) -> str:
         text = _EMPTY_BRACKETS.sub("", _URL.sub("", text))
     if convention.entities:
         text = html.unescape(text)
-    text = re.sub(r"[^\S\n]+$", "", cleandoc(text), flags=re.MULTILINE)
+    text = "\n".join(line.rstrip() for line in cleandoc(text).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
