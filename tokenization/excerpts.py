@@ -20,8 +20,8 @@ def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
 
     A line of which only blanks are left goes as a whole, and with it the blank lines below. Line ends become `\n`.
     Blank lines at both ends go; the indentation of the first line is taken from all lines, as far as they have it. If
-    the part begins behind other text in its line, that is what all further lines have in common, but no less than what
-    that line has.
+    the part begins behind other text in its line, that is what the next line and the last one have in common, but no
+    less than what that line has.
 
     Args:
         data: The whole text in UTF-8.
@@ -65,7 +65,8 @@ def _flush_left(lines: list[str], around: str | None) -> str:
     if around is None:
         indentation = _blanks(lines[0])
     else:
-        indentation = max(around, min(map(_blanks, filter(str.strip, lines[1:])), key=len, default=""), key=len)
+        further = list(filter(str.strip, lines[1:])) or [""]
+        indentation = max(around, min(_blanks(further[0]), _blanks(further[-1]), key=len), key=len)
     rest = [
         line.removeprefix(indentation) if line.startswith(indentation) else line.lstrip(" \t") for line in lines[1:]
     ]

@@ -4,9 +4,10 @@
 (type_identifier) @use.type
 (field_identifier) @use.member
 
-; Uses that say how the name is used. A conversion to a type can not be told from a call.
+; Uses that say how the name is used. A conversion to a type can not be told from a call: what looks like either is one.
 (call_expression function: (identifier) @use.call)
 (call_expression function: (index_expression operand: (identifier) @use.call))
+(type_conversion_expression type: (generic_type type: (type_identifier) @use.call))
 (call_expression function: (selector_expression field: (field_identifier) @use.member.call))
 (call_expression function: (index_expression operand: (selector_expression field: (field_identifier) @use.member.call)))
 
