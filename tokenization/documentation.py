@@ -36,7 +36,7 @@ class Convention:
 
 _ESCAPES = {"n": "\n", "t": "\t", "\n": "", "\\": "\\", "'": "'", '"': '"'}
 _STRING = re.compile(
-    r"([A-Za-z]*)(?:"
+    r"([A-Za-z]{0,3})(?:"
     r"\"\"\"([^\"\\]*(?:(?:\\.|\"(?!\"\"))[^\"\\]*)*)\"\"\"|'''([^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*)'''"
     r"|\"([^\"\\]*(?:\\.[^\"\\]*)*)\"|'([^'\\]*(?:\\.[^'\\]*)*)')",
     re.DOTALL,
@@ -225,6 +225,7 @@ CONVENTIONS: dict[str, Convention] = {
             ),
             (re.compile(r"<(?:see|seealso)\s[^<>]*/>"), ""),
             (re.compile(r"<(see|seealso|paramref|typeparamref|c)\b[^<>]*>([^<>]*)</\1>"), r"\2"),
+            (re.compile(r"<code\b[^<>]*>([^<>\n]*)</code>"), r"\1"),
             (re.compile(r"</?para\s*/?>|<code\b[^<>]*>|</code>|</?list\b[^<>]*>"), "\n\n"),
             (re.compile(r"<item\s*>"), "\n- "),
             (re.compile(r"</?(?:item|term|description|listheader|summary)\s*/?>"), " "),
@@ -264,6 +265,7 @@ CONVENTIONS: dict[str, Convention] = {
             ),
             (re.compile(r"\{#?([A-Z][\w:]*(?:[#.]\w+[?!=]?)?|[#.]\w+[?!=]?)\}"), r"\1"),
             (re.compile(r"\\(?=[A-Z#:_<*+{])"), ""),
+            (re.compile(r"(?<!\w)_([A-Za-z]+)_(?!\w)"), r"\1"),
             (re.compile(r"(?<![\w+])\+([\w:.#@$&!?=<>\[\]()'\"/*-]+)\+(?![\w+])"), r"\1"),
             *_MARKDOWN,
         ),

@@ -95,7 +95,7 @@ def test_docstring_markup(raw, expected):
         ("/** @return it */", ""),
         ("/** {@inheritDoc} */", ""),
         ("/** {@return the size} More. */", "Returns the size."),
-        ("/** Calls {@link A#b(int, C) it}, {@link A#b(int)}, {@linkplain #b}, {@link A}s. */", "Calls it, A.b, b, As."),
+        ("/** Calls {@link A#b(int, C) it}, {@link A#b(int)}, {@link #b}, {@link A}s. */", "Calls it, A.b, b, As."),
         ("/** Gives {@code List<String>} or {@literal {a}} of {@value #B}. */", "Gives List<String> or {a} of B."),
         ("/** Gives &lt;b&gt; &amp; <code>x</code>.<p>More. */", "Gives <b> & x."),
         ("/** Does it<p>More. */", "Does it"),

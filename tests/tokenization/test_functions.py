@@ -42,7 +42,7 @@ def test_leakage_test_would_find_a_leak():
 
 
 def test_filter_finds_a_summary_that_the_code_repeats():
-    text = 'def f(x):\n    """Open the file for reading."""\n    # Open the file,\n    # for reading\n    x = g(x)\n    h(x)\n'
+    text = 'def f(x):\n  """Open the file for reading."""\n  # Open the file,\n  # for reading\n  x = g(x)\n  h(x)\n'
     (function,) = extract_functions(text, "python")
     assert rejection_reason(function, "python") == "summary_in_code"
     (function,) = extract_functions(text.replace("# for reading", "# for writing"), "python")
@@ -118,7 +118,7 @@ def test_which_comment_documents_a_function(above, expected):
 
 
 def test_syntax_error_spoils_only_the_function_it_stands_in():
-    text = 'def f(x):\n    """Do a thing."""\n    return x\n\ndef g(x):\n    """Do another."""\n    x = = 2\n    return x\n'
+    text = 'def f(x):\n  """Do a thing."""\n  return x\n\ndef g(x):\n  """Do another."""\n  x = = 2\n  return x\n'
     functions = extract_functions(text, "python")
     assert [(f.name, f.has_error) for f in functions] == [("f", False), ("g", True)]
     assert rejection_reason(functions[1], "python") == "syntax_error"

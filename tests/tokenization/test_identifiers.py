@@ -82,7 +82,9 @@ def found(text: str, language: str = "python") -> str:
             id="soft keywords",
         ),
         pytest.param(
-            "a = 1; self.a = a; b.a", "a:variable self:variable a:attribute a:variable b:variable a:attribute", id="same name, two kinds"
+            "a = 1; self.a = a; b.a",
+            "a:variable self:variable a:attribute a:variable b:variable a:attribute",
+            id="same name, two kinds",
         ),
     ],
 )
