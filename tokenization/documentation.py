@@ -114,9 +114,11 @@ _EMPTY_BRACKETS = re.compile(r"[ \t]*\((?:see|from|at|cf\.?)?[ \t:,]*\)", re.IGN
 
 # The first character is a letter of the pattern, so that the engine skips to it: `*x*` and `**x**`, not `a * b`.
 _EMPHASIS = re.compile(r"\*(?<![\w*]\*)(\*?)([^\s*](?:[^*\n]*[^\s*])?)\*\1(?![\w*])")
+_MARKDOWN_TARGET = r"\((?:[^()\s]|\([^()\s]*\))*+(?:\s[^()\n]*)?\)"
 _MARKDOWN = (
-    (re.compile(r"!\[[^\[\]]*\]\([^()\s]*\)"), ""),
-    (re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)"), r"\1"),
+    (re.compile(r"\\(?=[\n{}@<>\[\]_*`])"), ""),
+    (re.compile(r"!\[[^\[\]]*\]" + _MARKDOWN_TARGET), ""),
+    (re.compile(r"\[([^\[\]]+)\]" + _MARKDOWN_TARGET), r"\1"),
     (re.compile(r"``([^`\n]+)``|`([^`\n]+)`"), r"\1\2"),
     (_EMPHASIS, r"\2"),
 )
