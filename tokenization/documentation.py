@@ -110,7 +110,8 @@ _PROSE_MARKUP = (
     ),
 )
 _URL = re.compile(r"<?\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}]>?")
-_EMPTY_BRACKETS = re.compile(r"[ \t]*\((?:see|from|at|cf\.?)?[ \t:,]*\)", re.IGNORECASE)
+# Where a URL was (NUL: no text has one), with the brackets in which nothing else is left.
+_URL_GONE = re.compile(r"[ \t]*\((?:see|from|at|cf\.?)?[ \t:,]*\0[ \t\0]*\)|\0", re.IGNORECASE)
 
 # The first character is a letter of the pattern, so that the engine skips to it: `*x*` and `**x**`, not `a * b`.
 _EMPHASIS = re.compile(r"\*(?<![\w*]\*)(\*?)([^\s*](?:[^*\n]*[^\s*])?)\*\1(?![\w*])")
@@ -291,7 +292,7 @@ _SENTENCE_END = re.compile(r"[.!?]+(?=[\"')\]]*(?:\s|$))[\"')\]]*")
 _LIST_ITEM = re.compile(r"\n[ \t]*(?:[-*+•o][ \t]|\(?\w{1,2}[.)][ \t])")
 _BULLET = re.compile(r"\A\s*[-+*•]\s+")
 _CALL = re.compile(
-    r"\s*(?:[\w.:]*[.:])?(\w+)\s*(?:\([^()]*\)\s*(?:(?:->|=>)[^\n]*(?:\n|$)|[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
+    r"\s*(?:[\w.:\\]*[.:\\])?(\w+)\s*(?:\([^()]*\)\s*(?:(?:->|=>)[^\n]*(?:\n|$)|[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
 )
 
 
@@ -303,7 +304,7 @@ def clean(raw: str, convention: Convention) -> str:
     for pattern, replacement in (*convention.inline, *_PROSE_MARKUP):
         text = pattern.sub(replacement, text)
     if "://" in text:
-        text = _EMPTY_BRACKETS.sub("", _URL.sub("", text))
+        text = _URL_GONE.sub("", _URL.sub("\0", text))
     if convention.entities:
         text = html.unescape(text)
     text = "\n".join(line.rstrip() for line in cleandoc(text).split("\n"))
