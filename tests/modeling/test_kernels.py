@@ -176,6 +176,22 @@ def test_flash_attention_gets_the_documents(build, config, packed, monkeypatch):
 
 
 @torch.no_grad()
+def test_a_registered_attention_gets_what_its_caller_gives(build, packed, monkeypatch):
+    """As serving engines need it: their attention, in rows, with their own arguments, in every layer."""
+    model, given, seen = build("eager"), object(), []
+
+    def attention(module, query, key, value, attention_mask, state=None, **kwargs):
+        seen.append((module.layer_idx, tuple(query.shape), attention_mask, state))
+        return value.transpose(1, 2), None
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "engine", attention)
+    assert model.is_backend_compatible()
+    model.set_attn_implementation("engine")
+    model(*packed, state=given)
+    assert seen == [(layer, (4, 2, 12, 16), None, given) for layer in range(2)]
+
+
+@torch.no_grad()
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_isolates_documents(build, packed):
     reference = build("eager")
