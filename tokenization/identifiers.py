@@ -37,7 +37,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection
-from itertools import compress, repeat
+from itertools import compress
 from typing import Literal, NamedTuple, cast
 
 import tree_sitter
@@ -109,7 +109,9 @@ def identifiers_of(source: Source) -> list[Identifier]:
     _check_errors(source)
     names = _Names(source)
     kinds = _kinds(names)
-    texts = [source.bare(text) for text in compress(names.texts, kinds)]
+    texts = list(compress(names.texts, kinds))
+    if source.language.sigils:
+        texts = [source.bare(text) for text in texts]
     ends = source.characters(list(compress(names.ends, kinds)))
     starts = [end - len(text) for end, text in zip(ends, texts, strict=True)]
     ids = {name: number for number, name in enumerate(dict.fromkeys(texts), start=1)}
@@ -140,28 +142,27 @@ class _Names:
 
     def __init__(self, source: Source) -> None:
         captures = source.captures("identifiers")
-        ends: dict[int, int] = {}
-        roles: dict[int, str] = {}
+        found: dict[int, tuple[int, str]] = {}
         for role in _ROLES:
-            spans = dict(_spans(captures, role))
-            ends.update(spans)
-            roles.update(zip(spans, repeat(role)))
+            for node in captures.get(role, ()):
+                start, end = node.byte_range
+                found[start] = end, role
         self.imported: set[str] = set()
         for start, end in _spans(captures, "import"):
             text = source.slice(start, end)
             self.imported.update(_bound_by(text, source.language))
             if text not in self.imported:
-                del ends[start]
-        starts = sorted(ends)
+                del found[start]
+        starts = sorted(found)
         for first, last in _spans(captures, "ignore"):
             for start in starts[bisect_left(starts, first) : bisect_left(starts, last)]:
-                if roles[start] != "import":
-                    ends.pop(start, None)
+                if found.get(start, (0, "import"))[1] != "import":
+                    del found[start]
 
         self.source = source
-        self.starts = [start for start in starts if ends.get(start, 0) > start]
-        self.ends = [ends[start] for start in self.starts]
-        self.roles = [roles[start] for start in self.starts]
+        self.starts = [start for start in starts if found.get(start, (0, ""))[0] > start]
+        self.ends = [found[start][0] for start in self.starts]
+        self.roles = [found[start][1] for start in self.starts]
         self.texts = source.slices(zip(self.starts, self.ends, strict=True))
         if symbol := source.language.symbol:
             self.texts = [text.removeprefix(symbol) for text in self.texts]
@@ -246,9 +247,10 @@ def _drop_members_of_others(names: _Names, kinds: list[Kind | None]) -> None:
     """A member reached from a name that is no identifier of this file is none either."""
     data = names.source.data
     separators = {separator.encode() for separator in names.source.language.separators}
+    transparent = names.source.language.transparent
     for index in range(1, len(kinds)):
         if kinds[index - 1] is None and data[names.ends[index - 1] : names.starts[index]].strip() in separators:
-            kinds[index] = None
+            kinds[index] = kinds[index] if names.texts[index - 1] in transparent else None
 
 
 def _narrow_to_scopes(names: _Names, kinds: list[Kind | None]) -> None:
@@ -265,9 +267,11 @@ def _narrow_to_scopes(names: _Names, kinds: list[Kind | None]) -> None:
         return
     named: set[int] = set()
     for start, name, role in zip(names.starts, names.texts, names.roles, strict=True):
+        if role not in _DEFINITIONS:
+            continue
         kind, _, reach = role.partition(".")
         is_named = kind in ("function", "class")
-        if role in _DEFINITIONS and (is_named or name in local):
+        if is_named or name in local:
             scope = names.scopes.innermost(start)
             # The name of a function or class stands inside its node, yet it is defined in the scope around.
             if is_named and scope != OUTSIDE and scope not in named:
