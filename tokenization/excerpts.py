@@ -42,7 +42,7 @@ def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
     is_gone = False
     for line in re.sub(r"\r\n?", "\n", text).split("\n"):
         if line.strip(" \t\f\v" + _GAP):
-            kept.append(line.replace(_GAP, ""))
+            kept.append(line.replace(_GAP, "").rstrip(" \t") if _GAP in line else line)
             is_gone = False
         else:
             is_gone = is_gone or _GAP in line

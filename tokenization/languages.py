@@ -52,6 +52,8 @@ class Language:
         special_methods: Names of constructors and of methods that every class may have, whole.
         braces: Whether a block body stands in braces (they are no part of the hard positive).
         separators: Strings between an object and its member.
+        transparent: Names of the language behind which a member is not the language's for that: in `Shop.prototype.open`
+            it is still one of `Shop`.
         sigils: Characters in front of a name that are part of its node but not of the name.
         symbol: The one of them that makes no other name of it: Ruby's `:name` is the name itself, `@name` a variable.
         blank: The name that binds nothing, if the language has one.
@@ -72,6 +74,7 @@ class Language:
     special_methods: re.Pattern[str] | None = None
     braces: bool = True
     separators: frozenset[str] = field(default=frozenset({"."}))
+    transparent: frozenset[str] = frozenset()
     sigils: str = ""
     symbol: str = ""
     blank: str = ""
@@ -139,6 +142,7 @@ _ROWS = (
         distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?."}),
+        transparent=frozenset({"prototype", "constructor", "exports"}),
         sigils="#",
     ),
     Language(
@@ -198,6 +202,7 @@ _ROWS = (
         distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?.", "!.", "!?."}),
+        transparent=frozenset({"prototype", "constructor", "exports"}),
         sigils="#",
     ),
 )
