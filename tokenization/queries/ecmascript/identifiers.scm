@@ -24,14 +24,15 @@
   name: (identifier) @function.plain
   value: [(arrow_function) (function_expression) (generator_function)])
 (method_definition name: [(property_identifier) (private_property_identifier)] @function.member)
-(pair
+((pair
   key: (property_identifier) @function.member
   value: [(arrow_function) (function_expression) (generator_function)])
+  (#not-eq? @function.member "constructor"))
 ; An event's handler keeps its name: window.onload = function …
 ((assignment_expression
   left: (member_expression property: [(property_identifier) (private_property_identifier)] @function.member)
   right: [(arrow_function) (function_expression) (generator_function)])
-  (#not-match? @function.member "^on[a-z]+$"))
+  (#not-match? @function.member "^(on[a-z]+|exports|constructor)$"))
 
 (arrow_function parameter: (identifier) @parameter)
 (catch_clause parameter: (identifier) @parameter)
@@ -56,13 +57,11 @@
   left: (member_expression
     object: (member_expression property: (property_identifier) @prototype)
     property: (property_identifier) @attribute.member)
-  (#any-of? @prototype "prototype" "exports"))
+  (#any-of? @prototype "prototype" "exports")
+  (#not-eq? @attribute.member "constructor"))
 
-; What stands between an object and its member without being a name: X.prototype.f, module.exports.f.
-((property_identifier) @ignore (#any-of? @ignore "prototype" "constructor"))
-((member_expression object: (identifier) @ignore) (#eq? @ignore "exports"))
-((member_expression object: (identifier) @ignore property: (property_identifier) @ignore)
-  (#any-of? @ignore "module" "exports"))
+; Not names of this file.
+((method_definition name: (property_identifier) @ignore) (#eq? @ignore "constructor"))
 (member_expression object: (meta_property) property: (property_identifier) @ignore)
 (export_specifier alias: (identifier) @ignore (#eq? @ignore "default"))
 (export_specifier name: (identifier) @ignore (#eq? @ignore "default"))
