@@ -52,8 +52,8 @@ class Language:
         special_methods: Names of constructors and of methods that every class may have, whole.
         braces: Whether a block body stands in braces (they are no part of the hard positive).
         separators: Strings between an object and its member.
-        transparent: Names of the language behind which a member is not the language's for that: in `Shop.prototype.open`
-            it is still one of `Shop`.
+        transparent: Names of the language behind which a member is not one of the language: `open` in
+            `Shop.prototype.open`.
         sigils: Characters in front of a name that are part of its node but not of the name.
         symbol: The one of them that makes no other name of it: Ruby's `:name` is the name itself, `@name` a variable.
         blank: The name that binds nothing, if the language has one.
