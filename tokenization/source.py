@@ -51,7 +51,7 @@ class Limits:
 
     Attributes:
         bytes: Largest size in UTF-8.
-        seconds: Longest time of one parse (held with tree-sitter 0.26 and later).
+        seconds: Longest processor time of one parse (held with tree-sitter 0.26 and later).
         depth: Deepest nesting of the tree. The query engine counts depth in 16 bits: deeper than 65,535 it loses nodes
             and may take minutes.
         width: Most children of one ERROR node. Its tokens stand side by side without structure, and the query engine's
@@ -190,19 +190,19 @@ def _parse(data: bytes, grammar: Grammar, limits: Limits) -> tree_sitter.Tree:
     parser = tree_sitter.Parser(_load(grammar))
     if not _CAN_STOP_A_PARSE:
         return parser.parse(data)
-    deadline = time.monotonic() + limits.seconds
+    deadline = time.thread_time() + limits.seconds
     stopped = False
 
     def is_late(_offset: int, _has_error: bool) -> bool:
         nonlocal stopped
-        stopped = time.monotonic() > deadline
+        stopped = time.thread_time() > deadline
         return stopped
 
     try:
         return parser.parse(lambda offset, _point: data[offset : offset + _CHUNK], progress_callback=is_late)
     except ValueError as error:
         if stopped:
-            raise Unparsable("too_slow", f"not parsed within {limits.seconds} s") from error
+            raise Unparsable("too_slow", f"not parsed within {limits.seconds} s of processor time") from error
         raise
 
 
