@@ -34,7 +34,7 @@ from .nesting import OUTSIDE, Nesting
 from .source import DEFAULT_LIMITS, Limits, Source, parse
 
 _WORD = re.compile(r"\w")
-_BLANK = re.compile(rb"\s*")
+_BLANK = re.compile(rb"(?:\s|\xef\xbb\xbf)*")  # a byte order mark, too
 
 
 @dataclass(frozen=True)

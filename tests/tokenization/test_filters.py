@@ -83,6 +83,9 @@ def test_what_is_just_good_enough(change):
         ("java", "Inventory", "special_method"),
         ("java", "hashCode", "special_method"),
         ("java", "hash", None),
+        ("javascript", "constructor", "special_method"),
+        ("typescript", "toJSON", "special_method"),
+        ("typescript", "Inventory", None),
     ],
 )
 def test_special_methods_are_those_of_the_language(language, name, reason):

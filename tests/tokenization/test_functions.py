@@ -79,6 +79,18 @@ def returns(code: str) -> int:
             "  A o = new Object() { public String toString() { return 1; } };\n  if (o) return 3;\n  return 4;\n}}",
             ["return;", "return 1;"],
         ),
+        (
+            "javascript",
+            "/** Do a thing. */\nconst f = function (x) {\nconst o = { g() { return 1; }, [x]: () => { return 2; } };\n"
+            "class A { static h = () => { return 3; } }\nx.map((y) => { return 4; });\nif (x) return;\nreturn o;\n}",
+            ["return 1;", "return 2;", "return 3;", "return 4;"],
+        ),
+        (
+            "typescript",
+            "abstract class A {\n/** Do a thing. */\nf(x?: B): C {\n  const g = function* <T>(): T { return 1; };\n"
+            "  namespace(() => { return 2; });\n  if (<D>x) { return 3; }\n  return g as E;\n}}",
+            ["return 1;", "return 2;"],
+        ),
     ],
 )
 def test_returns_of_nested_functions_stay(language, text, kept):
