@@ -185,9 +185,9 @@ def test_the_seed_decides_and_nothing_else(folder):
 def test_rows_can_be_shared_by_several_runs(folder):
     written = []
     for output in ("first", "second"):
-        main(steady(folder, output, steps=1, shards=folder / "shards"))
+        main(steady(folder, output, steps=1, shards=folder / "shared"))
         assert not (folder / f"{output}.run" / "shards").exists()
-        written.append({file: file.stat().st_mtime_ns for file in (folder / "shards").rglob("*")})
+        written.append({file: file.stat().st_mtime_ns for file in (folder / "shared").rglob("*")})
     assert written[0] == written[1] and len(written[0]) > 2
 
 

@@ -51,6 +51,7 @@ def settings(folder: Path, output: str, **changes: Any) -> PretrainConfig:
         "corpus": folder / "corpus",
         "tokenizer": folder / "tokenizer",
         "output": folder / output,
+        "shards": folder / "shards",
         "preset": "nano",
         "model": {
             "hidden_size": 32,
