@@ -13,7 +13,7 @@ STDLIB = Path(sysconfig.get_path("stdlib"))
 CODE = {
     "python": 'def größe(名字, b):\n    """Doc 🛒 of it."""\n    s = "é🛒" + 名字\n    return größe(s, b)\n',
     "java": 'class A {\n  /** Doc 🛒 of it. */\n  int größe(int 名字) { int s = "é🛒"; return größe(名字 + s); }\n}\n',
-    "javascript": "/** Doc 🛒 of it. */\nfunction größe(名字, b) {\n  let s = `é🛒${名字}`;\n  return größe(s, b);\n}\n",
+    "javascript": "/** Doc 🛒 of it. */\nfunction größe(名字, b) {\n let s = `é🛒${名字}`;\n return größe(s, b);\n}\n",
     "typescript": 'class A {\n  /** Doc 🛒 of it. */\n  #größe(名字: Ä) { let s = "é🛒"; this.#größe(名字 + s) }\n}',
 }
 FUNCTION = {
