@@ -53,6 +53,9 @@ class CodeSageConfig(PreTrainedConfig):
         classifier_dropout: Dropout before the classification head; None takes `residual_dropout_prob`.
         layer_norm_epsilon: Epsilon of every layer norm.
         initializer_range: Standard deviation of new weights.
+        token_initializer_range: Standard deviation of new token embeddings; None takes `initializer_range`. With wide
+            token embeddings and narrow other weights a new encoder starts as a bag of tokens, which a small budget of
+            training improves; with equal ones the blocks drown the tokens at first.
         position_embedding_type: Always "absolute"; a key of the published files.
         bos_token_id: Id of the token that begins a text (unused: nothing is prepended).
         eos_token_id: Id of the token that ends every text.
@@ -78,6 +81,7 @@ class CodeSageConfig(PreTrainedConfig):
     classifier_dropout: float | None = None
     layer_norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
+    token_initializer_range: float | None = None
     position_embedding_type: str = "absolute"
     bos_token_id: int | None = 0
     eos_token_id: int | None = 0

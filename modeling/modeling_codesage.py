@@ -133,6 +133,8 @@ class CodeSagePreTrainedModel(PreTrainedModel):
         if isinstance(module, Conv1D):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
             init.zeros_(module.bias)
+        elif module is self.get_input_embeddings() and self.config.token_initializer_range is not None:
+            init.normal_(module.weight, mean=0.0, std=self.config.token_initializer_range)
 
 
 class CodeSageModel(CodeSagePreTrainedModel):
