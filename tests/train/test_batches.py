@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from accelerate.data_loader import BatchSamplerShard
 from datasets import Dataset
-from open_codesage.train.stages.batches import PairBatchSampler, PairCollator
+from open_codesage.train.stages.batches import PairBatchSampler, PairCollator, without_name
 
 TEXTS = ("summary", "code", "hard_positive")
 
@@ -151,6 +151,50 @@ def test_the_form_of_a_row_is_a_function_of_seed_and_row():
     assert half != forms(0.5, seed=1)
     # Raising the share keeps the rows that were hard.
     assert all(more[0] == "h" for less, more in zip(half, forms(0.7), strict=True) if less[0] == "h")
+
+
+@pytest.mark.parametrize(
+    ("name", "summary", "nameless"),
+    [
+        ("NewSet", "NewSet creates a set.", "Creates a set."),
+        ("merge", "merge merges two sets.", "Merges two sets."),
+        ("new_set", "new_set() will create a set.", "Will create a set."),
+        ("Größe", "Größe gives ärger.", "Gives ärger."),
+        # The name is no subject, or not the name.
+        ("merge", "merge two sets.", None),
+        ("merge", "Merges two sets.", None),
+        ("NewSet", "NewSettings creates settings.", None),
+        ("Newton", "Newton's method finds roots.", None),
+        ("Clause", 'Clause ::= "WHERE" Clauses', None),
+        ("NewSet", "NewSet", None),
+        ("NewSet", "", None),
+    ],
+)
+def test_the_name_is_taken_off_a_summary_where_it_is_the_subject(name, summary, nameless):
+    assert without_name(summary, name) == (summary if nameless is None else nameless)
+
+
+def test_the_form_of_a_summary_is_a_function_of_seed_and_row():
+    named = [row | {"nameless_summary": f"n{i}"} for i, row in enumerate(rows(1000))]
+
+    def forms(share: float, seed: int = 0) -> list[str]:
+        collator = PairCollator(lambda texts, processing_kwargs: {"texts": texts}, 8, 8, 0.5, seed, share)
+        collated = collator(named)
+        assert (
+            collated["code_texts"]
+            == PairCollator(lambda texts, **_: {"texts": texts}, 8, 8, 0.5, seed)(named)["code_texts"]
+        )
+        return collated["text_texts"]
+
+    assert forms(1.0) == [f"n{i}" for i in range(1000)]
+    assert forms(0.0) == [f"s{i}" for i in range(1000)]
+    half = forms(0.5)
+    assert 450 < sum(form[0] == "n" for form in half) < 550
+    assert half == forms(0.5) != forms(0.5, seed=1)
+    # It does not follow the other choice.
+    hard = [PairCollator(lambda texts: {}, 8, 8, 0.5).code(row)[0] == "h" for row in named]
+    both = sum(form[0] == "n" and is_hard for form, is_hard in zip(half, hard, strict=True))
+    assert 200 < both < 300
 
 
 def test_without_hard_positives_the_column_is_not_needed():

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from open_codesage.train.stages.batches import PairBatchSampler, PairCollator
 from open_codesage.train.stages.collapse import CollapseAlarm
 from open_codesage.train.stages.contrast import ContrastConfig, main
 from open_codesage.train.stages.losses import HardNegativeContrastiveLoss
+from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from transformers import TrainerControl, TrainerState
@@ -101,6 +103,23 @@ def test_tokens_are_counted_without_padding(folder, model):
     ]
     assert record(output)["steps"] == steps
     assert record(output)["tokens"] == sum(lengths)
+
+
+def test_names_at_the_beginning_of_summaries_are_masked(folder):
+    """An epoch over summaries such as "parse_header parse the header" has fewer tokens without the names."""
+    corpus = folder / "named"
+    shutil.copytree(folder / "corpus", corpus)
+    for part in corpus.glob("functions/*.parquet"):
+        table = parquet.read_table(part)
+        texts = [f"{row['name']} {row['summary']}" for row in table.select(["name", "summary"]).to_pylist()]
+        parquet.write_table(table.set_column(table.column_names.index("summary"), "summary", [texts]), part)
+    more = {"corpus": corpus, "epochs": 1.0, "steps": None, "eval_steps": None}
+    named, half, nameless = (
+        record(main(config(folder, f"named-{share}", name_mask_share=share, **more)))["tokens"]
+        for share in (0.0, 0.5, 1.0)
+    )
+    assert named > half > nameless
+    assert abs(half - (named + nameless) / 2) < (named - nameless) / 4
 
 
 def test_a_finished_run_is_not_done_again(folder, model, capsys):
@@ -193,6 +212,7 @@ def test_a_continued_run_remembers_what_the_alarm_has_seen():
         ({"batch_size": 1}, "batch_size must be at least 2"),
         ({"temperature": 0.0}, "temperature must be positive"),
         ({"hard_positive_share": 1.5}, "hard_positive_share must be from 0 to 1"),
+        ({"name_mask_share": -0.5}, "name_mask_share must be from 0 to 1"),
         ({"gamma": "none", "gamma_gradient": True}, "gamma_gradient"),
         ({"mini_batch_size": 0}, "mini_batch_size must be positive"),
         ({"code_max_length": 65}, "at most 64, the model's positions"),

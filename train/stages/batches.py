@@ -1,7 +1,7 @@
-"""What a batch of Stage II is: which pairs stand in it, and which form of their code.
+"""What a batch of Stage II is: which pairs stand in it, and which form of their summary and code.
 
 Contract: `PairBatchSampler` is a batch sampler and `PairCollator` a data collator of the sentence-transformers trainer,
-for a dataset with the text columns summary, code and hard_positive, and the column language.
+for a dataset with the text columns summary, nameless_summary, code and hard_positive, and the column language.
 
 Invariants of every *global* batch, that is of the consecutive batches that the processes take in one step:
 
@@ -14,6 +14,7 @@ row.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,29 @@ from ..data.randomness import Words, derive, permutation
 LANGUAGE = "language"
 
 Rows = NDArray[np.int64]
+
+_PARTS_OF_A_NAME = re.compile(r"[a-z0-9][A-Z]|[A-Za-z0-9]_+[A-Za-z0-9]")
+_VERB = re.compile(r"\w+s\b")
+
+
+def without_name(summary: str, name: str) -> str:
+    """Take the function's own name off the beginning of its summary, where it is the subject of the sentence.
+
+    "NewSet creates a set." becomes "Creates a set.": Go documents so, and a model could find the function by the name
+    alone. A name of one word may be the verb ("merge two sets"), so it goes only before another ("merge merges").
+
+    Args:
+        summary: the first sentence of the documentation.
+        name: the function's name.
+
+    Returns:
+        The rest with a capital, or the summary as it is.
+    """
+    rest = summary.removeprefix(name)
+    match = re.match(r"(?:\(\))?[:,]?\s+(?=\w)", rest) if len(rest) < len(summary) else None
+    if match is None or not (_PARTS_OF_A_NAME.search(name) or _VERB.match(rest, match.end())):
+        return summary
+    return rest[match.end()].upper() + rest[match.end() + 1 :]
 
 
 class PairBatchSampler(DefaultBatchSampler):
@@ -177,14 +201,16 @@ def _deal(rows: Rows, kins: Rows, batches: int, batch_size: int, key: Words) -> 
 class PairCollator:
     """Turns rows into tokenised texts and codes, the code side in full or as hard positive (section 3.2).
 
-    A hard positive is a function without its signature and return statements.
+    A hard positive is a function without its signature and return statements; a nameless summary is what `without_name`
+    makes of one.
 
     Attributes:
         preprocess: tokenises a list of texts; the model's own `preprocess`.
         text_max_length: tokens to which summaries are cut.
         code_max_length: tokens to which code is cut.
         hard_positive_share: share of rows whose code side is the hard positive; the paper has 1.
-        seed: seed of that choice.
+        seed: seed of this choice and of the next.
+        name_mask_share: share of rows whose text side is the nameless summary.
     """
 
     preprocess: Callable[..., dict[str, Any]]
@@ -192,12 +218,13 @@ class PairCollator:
     code_max_length: int
     hard_positive_share: float = 1.0
     seed: int = 0
+    name_mask_share: float = 0.0
     valid_label_columns: tuple[str, ...] = ()
 
     def __call__(self, rows: list[dict[str, str]]) -> dict[str, Any]:
         """Tokenise a batch: keys `text_*` and `code_*`, padded to the longest of each side."""
         sides = {
-            "text": ([row["summary"] for row in rows], self.text_max_length),
+            "text": ([self.text(row) for row in rows], self.text_max_length),
             "code": ([self.code(row) for row in rows], self.code_max_length),
         }
         return {
@@ -206,8 +233,15 @@ class PairCollator:
             for key, value in self.preprocess(texts, processing_kwargs={"text": {"max_length": length}}).items()
         }
 
+    def text(self, row: dict[str, str]) -> str:
+        """Choose the form of a row's summary, as a function of the seed and the code."""
+        return row["nameless_summary" if self._falls_within(self.name_mask_share, row, b"text") else "summary"]
+
     def code(self, row: dict[str, str]) -> str:
         """Choose the form of a row's code, as a function of the seed and the code."""
-        key = hashlib.blake2b(row["code"].encode(), digest_size=8, salt=self.seed.to_bytes(16, "little", signed=True))
-        hard = int.from_bytes(key.digest(), "little") < self.hard_positive_share * 2**64
-        return row["hard_positive"] if hard else row["code"]
+        return row["hard_positive" if self._falls_within(self.hard_positive_share, row, b"code") else "code"]
+
+    def _falls_within(self, share: float, row: dict[str, str], choice: bytes) -> bool:
+        salt = self.seed.to_bytes(16, "little", signed=True)
+        key = hashlib.blake2b(row["code"].encode(), digest_size=8, salt=salt, person=choice)
+        return int.from_bytes(key.digest(), "little") < share * 2**64

@@ -26,7 +26,7 @@ from ..console import say
 from ..data.corpus import Corpus
 from ..data.folders import new_folder
 from ..data.randomness import permutation
-from .batches import LANGUAGE, PairBatchSampler, PairCollator
+from .batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
 from .checkpoints import SealedCheckpoints, begin_run, digest, require_safetensors, run_folder, write_json
 from .collapse import CollapseAlarm
 from .contrast import ContrastConfig
@@ -111,6 +111,10 @@ def run(config: ContrastConfig) -> Path:
     with args.main_process_first(local=False):
         pairs, held_out = (corpus.functions(split, config.languages or None) for split in ("train", "held_out"))
     columns = ["summary", "code", *(["hard_positive"] if config.hard_positive_share else []), LANGUAGE]
+    if config.name_mask_share:
+        nameless = list(map(without_name, pairs["summary"], pairs["name"]))
+        pairs = pairs.add_column("nameless_summary", nameless)
+        columns.append("nameless_summary")
     pairs = pairs.select_columns(columns)
     batches = PairBatchSampler(
         pairs,
@@ -135,7 +139,12 @@ def run(config: ContrastConfig) -> Path:
         args=args,
         train_dataset=pairs,
         data_collator=PairCollator(
-            model.preprocess, config.text_max_length, config.code_max_length, config.hard_positive_share, config.seed
+            model.preprocess,
+            config.text_max_length,
+            config.code_max_length,
+            config.hard_positive_share,
+            config.seed,
+            config.name_mask_share,
         ),
         loss=_loss(model, config, args.world_size > 1),
         evaluator=_search(held_out, config),

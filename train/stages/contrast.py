@@ -35,6 +35,8 @@ class ContrastConfig:
         code_max_length: tokens to which functions are cut, also by the trained model.
         one_language_batches: no batch mixes languages.
         hard_positive_share: share of pairs whose function is without its signature and return statements.
+        name_mask_share: share of pairs whose summary loses the function's own name at its beginning, as usual in Go
+            ("NewSet creates a set"), so that the name alone does not tell the function.
         learning_rate: highest learning rate.
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
         schedule: the way down after the warm-up.
@@ -44,7 +46,7 @@ class ContrastConfig:
         gamma: weights of hard negatives: none, or normalised to the sum or the mean of one over an anchor's negatives.
         gamma_gradient: let gradients through these weights.
         matryoshka_dims: also train the first dimensions of the embedding alone, for example 64 128.
-        seed: seed of the batches, the hard positives and the dropout.
+        seed: seed of the batches, the forms of the pairs and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
         save_steps: steps between checkpoints.
         eval_steps: steps between evaluations; only at the end if not given.
@@ -67,6 +69,7 @@ class ContrastConfig:
     code_max_length: int = 1024
     one_language_batches: bool = True
     hard_positive_share: float = 1.0
+    name_mask_share: float = 0.5
     learning_rate: float = 5e-6
     warmup_steps: float = 0.025
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
@@ -105,8 +108,9 @@ def main(config: ContrastConfig) -> Path:
             raise ValueError(f"{name} must be positive, not {value}")
     if config.batch_size < 2:
         raise ValueError(f"batch_size must be at least 2, not {config.batch_size}: negatives are the others of a batch")
-    if not 0 <= config.hard_positive_share <= 1:
-        raise ValueError(f"hard_positive_share must be from 0 to 1, not {config.hard_positive_share}")
+    for name in ("hard_positive_share", "name_mask_share"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{name} must be from 0 to 1, not {getattr(config, name)}")
     if config.gamma_gradient and config.gamma == "none":
         raise ValueError("gamma_gradient needs weights to go through: choose gamma sum or mean")
 
