@@ -65,8 +65,8 @@ class Documents:
 
     @property
     def longest(self) -> int:
-        """Length of the longest document in tokens, 0 if there is none."""
-        return self.groups[-1][0] if self.groups else 0
+        """Length of the longest document in tokens."""
+        return self.groups[-1][0]
 
     @cached_property
     def mask(self) -> torch.Tensor:
@@ -133,6 +133,8 @@ def attend_by_document(
     Returns:
         The attended values [1, N, heads, head_dim]; and None, since no kernel of this layout gives weights.
     """
+    if not documents.groups:  # the mask hides every token, and kernels refuse to attend to nothing
+        return value.transpose(1, 2), None
     ends, longest = documents.ends, documents.longest
     if is_flash_attention_requested(module.config):
         kwargs |= {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": longest, "max_length_k": longest}
@@ -145,7 +147,7 @@ def attend_by_document(
         rows = (documents.pad(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
         attended = attention(module, *rows, documents.mask, dropout=dropout, **kwargs)[0]
         return documents.unpad(attended), None
-    groups, begin = [value[0, :, :0].transpose(0, 1)], 0
+    groups, begin = [], 0
     for length, count in documents.groups:
         group = (
             states[0].narrow(1, begin, length * count).unflatten(1, (count, length)).transpose(0, 1)
