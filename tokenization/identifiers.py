@@ -23,7 +23,7 @@ A node with several captures counts as the last of them in `_ROLES`. What querie
 2. A name that is only imported names a thing of another module: it is no identifier, nor is a member reached from it
    (`np` and `zeros` in `np.zeros`).
 3. Any other plain name is one unless it stands in `builtins.txt`; likewise any other member, except one reached from a
-   builtin (`String.format`).
+   builtin (`String.format`) that the language's row does not call transparent (`Shop.prototype.open`).
 4. An argument's name is one where a parameter or attribute of that name, and what is called, are defined in the file.
 
 A use has the kind of its definition: in the innermost scope that has one, else in the file. A plain name without
