@@ -57,12 +57,19 @@ def test_padding_costs_nothing_and_the_positions_of_padding_do_not_matter():
     assert training_flops(CONFIG, {"input_ids": ids, "attention_mask": mask, "position_ids": positions}) == short
 
 
-def test_the_peak_is_the_operations_of_a_product_over_its_time(monkeypatch):
-    ticks = itertools.count()
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(ticks) * 0.001)
-    # A millisecond passes from each look at the clock to the next, so also while a product of 1024 x 1024 is computed.
-    peak = measured_peak(torch.device("cpu"), torch.float32, seconds=0.01)
-    assert peak == pytest.approx(2 * 1024**3 / 0.001)
+def test_the_peak_is_that_of_the_fastest_product_after_the_first(monkeypatch):
+    products = iter([0.001, 0.5, 0.1, 0.2, 0.4])
+    clock = [0.0]
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: clock[0])
+
+    def product(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+        assert left.shape == right.shape == out.shape == (1024, 1024) and left.dtype == torch.bfloat16
+        clock[0] += next(products)
+
+    monkeypatch.setattr(torch, "mm", product)
+    peak = measured_peak(torch.device("cpu"), torch.bfloat16, seconds=0.65)
+    assert peak == pytest.approx(2 * 1024**3 / 0.1)
+    assert len(list(products)) == 1, "it shall stop when the time is over"
 
 
 def test_rates_leave_out_evaluation_and_saving_and_go_on_after_a_resumption(tmp_path, monkeypatch):
