@@ -1,7 +1,5 @@
 """The figures in the log: model FLOPs against a count made by hand and by torch, the clock, the shares of the peak."""
 
-import itertools
-
 import pytest
 import torch
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
