@@ -2,7 +2,8 @@
 
 Contract: `load_config(cls, argv)` builds `cls` from, in rising priority, the field defaults, the recipe of
 `--config FILE` and the options `--field value`. Help texts come from the `Attributes:` section of the class docstring,
-so a field is documented in one place only. A key that does not exist, a value of the wrong type and a missing required
+so a field is documented in one place only. Fields named in the class's `positional` are given by place instead of by
+option. A key that does not exist, a value of the wrong type and a missing required
 field end in a `ConfigError` that names the key, the place it came from and the remedy.
 
 Invariant: importing this module costs nothing but the standard library and PyYAML.
@@ -17,7 +18,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import yaml
 
@@ -42,16 +43,16 @@ def load_config(cls: type[Config], argv: Sequence[str], prog: str | None = None)
         ConfigError: unknown key, wrong type, missing required field, unreadable recipe.
         SystemExit: after `--help`, as argparse does.
     """
-    options = vars(_parser(cls, prog).parse_args(list(argv)))
+    options = vars(_parser(cls, prog).parse_intermixed_args(list(argv)))
     recipe_file = options.pop("config")
     values = _convert_all(cls, read_recipe(recipe_file), f"{recipe_file}: ") if recipe_file else {}
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value not in (None, [])}
     for name, value in _convert_all(cls, given, "--").items():
         # A mapping on the command line changes single entries of the recipe's mapping.
         values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
     missing = [name for name in _required(cls) if name not in values]
     if missing:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
+        flags = ", ".join(_flag(cls, name) for name in missing)
         raise ConfigError(f"missing: {flags} (or the same keys in the recipe given by --config)")
     return cls(**values)
 
@@ -109,9 +110,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         return value
     try:
         if hint is bool:
-            return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}[
-                str(value).lower()
-            ]
+            return _BOOLEANS[str(value).lower()]
         if hint is int and not isinstance(value, bool) and float(value) == int(float(value)):
             return int(float(value))
         if hint is float and not isinstance(value, bool):
@@ -156,7 +155,7 @@ def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
     hints = typing.get_type_hints(cls)
     required = _required(cls)
     for field in dataclasses.fields(cls):
-        hint = hints[field.name]
+        hint, positional = hints[field.name], field.name in _positional(cls)
         options: dict[str, Any] = {"default": None, "help": attributes.get(field.name, "").replace("%", "%%")}
         if field.name in required:
             options["help"] += " (required)"
@@ -165,19 +164,30 @@ def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
         if _is_mapping(hint):
             options |= {"action": _KeyValue, "nargs": "+", "metavar": "KEY=VALUE"}
         elif get_origin(hint) is tuple:
-            options |= {"nargs": "+", "metavar": field.name.upper()}
+            options |= {"nargs": "*" if positional else "+", "metavar": field.name.upper()}
         elif hint is bool:
             options |= {"nargs": "?", "const": "true", "metavar": "BOOL"}
         else:
             options["metavar"] = (
                 "|".join(map(str, get_args(hint))) if get_origin(hint) is Literal else field.name.upper()
             )
-        parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, **options)
+        if positional:
+            parser.add_argument(field.name, **{"nargs": "?", **options})
+        else:
+            parser.add_argument(_flag(cls, field.name), dest=field.name, **options)
     return parser
 
 
+def _positional(cls: type[Any]) -> tuple[str, ...]:
+    return getattr(cls, "positional", ())
+
+
+def _flag(cls: type[Any], name: str) -> str:
+    return name.upper() if name in _positional(cls) else f"--{name.replace('_', '-')}"
+
+
 def _convert_all(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
+    hints = {name: hint for name, hint in typing.get_type_hints(cls).items() if get_origin(hint) is not ClassVar}
     converted = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from open_codesage.train.config import ConfigError, load_config
@@ -96,3 +96,34 @@ def test_help_comes_from_the_docstring(capsys):
     assert "Do the example." in text
     assert "learning rate, per step. (default: 0.0003)" in text
     assert "folder to write. (required)" in text
+
+
+@dataclass(frozen=True)
+class PlacedConfig:
+    """Rank.
+
+    Attributes:
+        output: where to write.
+        models: model folders.
+        seed: the seed.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("output", "models")
+
+    output: Path
+    models: tuple[str, ...]
+    seed: int = 0
+
+
+def test_positional_fields_are_given_by_place_and_still_by_recipe(tmp_path):
+    expected = PlacedConfig(models=("a", "b"), output=Path("o"), seed=3)
+    assert load_config(PlacedConfig, ["o", "a", "b", "--seed", "3"]) == expected
+    assert load_config(PlacedConfig, ["--seed", "3", "o", "a", "b"]) == expected
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("models: [a, b]\noutput: o\nseed: 3\n")
+    assert load_config(PlacedConfig, ["--config", str(recipe)]) == expected
+    with pytest.raises(ConfigError, match="missing: OUTPUT, MODELS"):
+        load_config(PlacedConfig, [])
+    recipe.write_text("positional: [a]\n")
+    with pytest.raises(ConfigError, match="unknown key 'positional'"):
+        load_config(PlacedConfig, ["--config", str(recipe)])
