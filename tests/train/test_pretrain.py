@@ -82,6 +82,8 @@ def test_the_folder_opens_with_the_auto_classes(folder):
     assert encoder(**batch).pooler_output.shape == (1, 32)
     assert model.config.pad_token_id == tokenizer.pad_token_id == 2
     assert model.config.vocab_size == len(tokenizer)
+    longer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    assert longer.model_max_length > tokenizer.model_max_length == model.config.max_position_embeddings
     assert not list((folder / "model").glob("*.bin"))
 
 

@@ -294,6 +294,8 @@ def _write_model(
     log = record(trainer, model, settings, peak)
     with new_folder(output) as folder:
         model.save_pretrained(folder, state_dict=weights)
+        # A tokenizer for longer texts would let them past the model's last position.
+        tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
         tokenizer.save_pretrained(folder)
         write_json(folder / LOG, log)
     losses = {key: value for entry in log["log"] for key, value in entry.items() if re.fullmatch("eval_.*_loss", key)}

@@ -33,7 +33,7 @@ def write_inputs(folder: Path) -> None:
             files.write({"text": text, **origin})
     units = [f"unit{i}" for i in range(2, len(texts), 5)]
     (folder / "corpus" / "held_out.json").write_text(json.dumps({"units": units}))
-    train_tokenizer(texts, vocab_size=320, model_max_length=64).save_pretrained(folder / "tokenizer")
+    train_tokenizer(texts, vocab_size=320, model_max_length=96).save_pretrained(folder / "tokenizer")
 
 
 def _source(verb: str, noun: str, number: int) -> str:
