@@ -25,14 +25,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Sizes by name: small, base and large are those of the paper (arXiv 2402.01935, Table 5); nano (30.7M) suits a CPU."""
 
-_COUNTS = (
-    "vocab_size",
-    "max_position_embeddings",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-)
+_LARGEST = {
+    "vocab_size": 1 << 24,
+    "max_position_embeddings": 1 << 24,
+    "hidden_size": 1 << 16,
+    "num_hidden_layers": 1 << 10,
+    "num_attention_heads": 1 << 10,
+    "intermediate_size": 1 << 18,
+    "num_labels": 1 << 20,
+}
+"""Sizes beyond these are mistakes or attacks: a model of the largest would not fit any machine."""
 _PROBABILITIES = ("residual_dropout_prob", "embedding_dropout_prob", "attention_dropout_prob", "classifier_dropout")
 
 
@@ -89,10 +91,11 @@ class CodeSageConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
-        for name in _COUNTS:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        for name, largest in _LARGEST.items():
+            # Labels are counted by the base class, which makes a name for each of them.
+            value = kwargs.get(name, 1) if name == "num_labels" else getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= largest:
+                raise ValueError(f"{name} must be a whole number of at least 1 and at most {largest}, got {value!r}")
         width, heads = self.hidden_size, self.num_attention_heads
         if width % heads:
             raise ValueError(f"hidden_size ({width}) must be a multiple of num_attention_heads ({heads})")

@@ -3,8 +3,9 @@
 Contract: `check_folder` returns every problem it finds, in words that name the file and the remedy; no problem, an
 empty list. `weight_problems` is the part of it that also fits a model folder under training.
 
-Invariant: nothing of the folder is executed. Its Python files are only parsed, and its weights are opened by our own
-classes, so the check is safe on a folder that somebody else has written.
+Invariant: nothing of the folder is executed. What `model_folders.faults` finds is found before any library opens it, its
+Python files are only parsed, and its weights are opened by our own classes, so the check is safe on a folder that
+somebody else has written.
 """
 
 import ast
@@ -13,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ..model_folders import LOADING_ERRORS, PREFIX, TIED_HEAD, faults, stored_shapes, weight_files
 
 AUTO_MAP = {
     "AutoConfig": "configuration_codesage.CodeSageConfig",
@@ -39,20 +42,15 @@ FILES = {
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
-PREFIX = "transformer."
-TIED_HEAD = "lm_head.weight"
 TOLERANCE = 1e-6
 PROBES = ("return the larger of two numbers", "def larger(a, b):\n    return a if a > b else b\n", "")
-
-# What a broken file makes the libraries raise; anything else is a fault of ours and keeps its traceback.
-_LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 
 
 def check_folder(folder: Path) -> list[str]:
     """Check that a Hub folder is complete, self-contained, finite and gives one embedding by every way in.
 
-    The deeper checks run only when those before them have found nothing: missing files first, then code, card and
-    weights, at last the opened model.
+    The deeper checks run only when those before them have found nothing: what makes a folder unsafe to open and missing
+    files first, then code, card and weights, at last the opened model.
 
     Args:
         folder: the folder as it would be pushed.
@@ -60,7 +58,9 @@ def check_folder(folder: Path) -> list[str]:
     Returns:
         One sentence per problem.
     """
-    problems = _file_problems(folder)
+    if not folder.is_dir():
+        return [f"{folder} is not a folder"]
+    problems = faults(folder) or _file_problems(folder)
     if not problems:
         problems = [*_code_problems(folder), *_card_problems(folder), *weight_problems(folder)]
     if not problems:
@@ -71,63 +71,37 @@ def check_folder(folder: Path) -> list[str]:
 
 
 def weight_problems(folder: Path) -> list[str]:
-    """Compare the safetensors of a model folder with its config: names, shapes, NaN and Inf.
+    """Look for weights that a Hub folder has no place for: anything but the encoder and its tied prediction head.
 
-    Names may carry the prefix `transformer.` of a model with a head; the head of the masked LM may be stored when it is
-    tied. Tensors are read one at a time.
+    Names may carry the prefix `transformer.` of a model with a head. That shapes and values are right is not asked
+    here, but by `model_folders.faults`.
 
     Args:
-        folder: holds `config.json` and `model.safetensors` (or its shards).
+        folder: a sound model folder.
     """
     import torch
-    from open_codesage.modeling.configuration_codesage import CodeSageConfig
-    from open_codesage.modeling.modeling_codesage import CodeSageModel
-    from safetensors import SafetensorError, safe_open
+    from open_codesage.modeling import CodeSageConfig, CodeSageModel
 
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
+    if not (files := weight_files(folder)):
         return [f"{folder} holds no model.safetensors"]
     try:
         config = CodeSageConfig.from_pretrained(folder)
         with torch.device("meta"):
-            expected = {name: list(tensor.shape) for name, tensor in CodeSageModel(config).state_dict().items()}
-    except _LOADING_ERRORS as error:
+            expected = {*CodeSageModel(config).state_dict()}
+    except LOADING_ERRORS as error:
         return [f"{folder / 'config.json'} does not describe a CodeSage model: {error}"]
     if config.tie_word_embeddings:
-        expected[TIED_HEAD] = expected["wte.weight"]
-
-    problems, seen = [], set()
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as weights:
-                for stored in weights.keys():  # noqa: SIM118 (safe_open is no mapping)
-                    name = stored.removeprefix(PREFIX)
-                    seen.add(name)
-                    tensor = weights.get_tensor(stored)
-                    if name not in expected:
-                        problems.append(
-                            f"{file}: {stored} is no part of the encoder that config.json describes; "
-                            "only an encoder, alone or with a tied masked-LM head, makes a Hub folder"
-                        )
-                    elif list(tensor.shape) != expected[name]:
-                        problems.append(
-                            f"{file}: {stored} has shape {list(tensor.shape)}, config.json asks for {expected[name]}"
-                        )
-                    elif not torch.isfinite(tensor).all():
-                        problems.append(
-                            f"{file}: {stored} holds NaN or Inf; export a checkpoint from before it diverged"
-                        )
-        except (SafetensorError, OSError) as error:
-            problems.append(f"{file} is no readable safetensors file: {error}")
-    missing = expected.keys() - seen - {TIED_HEAD}
-    if missing and not problems:
-        problems.append(f"{folder}: the weights lack {', '.join(sorted(missing))}")
-    return problems
+        expected.add(TIED_HEAD)
+    return [
+        f"{file}: {stored} is no part of the encoder that config.json describes; "
+        "only an encoder, alone or with a tied masked-LM head, makes a Hub folder"
+        for file in files
+        for stored in stored_shapes(file)
+        if stored.removeprefix(PREFIX) not in expected
+    ]
 
 
 def _file_problems(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return [f"{folder} is not a folder"]
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name not in found]
     for name in sorted(found - FILES.keys()):
@@ -156,7 +130,7 @@ def _code_problems(folder: Path) -> list[str]:
     for name in (name for name in FILES if name.endswith(".py")):
         try:
             trees[name] = ast.parse((folder / name).read_text(encoding="utf-8"), filename=name)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             problems.append(f"{folder / name} is not Python: {error}")
     auto_map = config.get("auto_map", {})
     for auto_class, reference in AUTO_MAP.items():
@@ -210,7 +184,7 @@ def _tokenizer_problems(folder: Path) -> list[str]:
     where = folder / "tokenizer.json"
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    except _LOADING_ERRORS as error:
+    except LOADING_ERRORS as error:
         return [f"{where} can not be opened: {error}"]
     model = _json(folder / "config.json")
     problems = []
@@ -241,7 +215,7 @@ def _embedding_problems(folder: Path) -> list[str]:
 
     try:
         sentence_model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    except _LOADING_ERRORS as error:
+    except LOADING_ERRORS as error:
         return [f"{folder} can not be opened as a SentenceTransformer: {error}"]
     encoder, tokenizer = sentence_model[0].auto_model, sentence_model.tokenizer
     embeddings = sentence_model.encode(list(PROBES), convert_to_tensor=True)

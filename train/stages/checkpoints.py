@@ -19,6 +19,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..console import say
+from ..model_folders import require_sound
 
 SEAL = "complete.json"
 SETTINGS = "settings.json"
@@ -162,16 +163,18 @@ def require_same_settings(folder: Path, old: Mapping[str, Any], new: Mapping[str
 
 
 def require_safetensors(source: Path) -> None:
-    """Make sure that model weights can be read without unpickling anything.
+    """Make sure that a model folder can be opened without unpickling anything, and that it is sound.
 
     Args:
         source: a model folder.
 
     Raises:
-        ValueError: there are no weights in safetensors files; the message says how to convert pickled ones.
+        ValueError: there are no weights in safetensors files (the message says how to convert pickled ones), or
+            `require_sound` has found faults.
     """
     candidates = sorted(source.iterdir()) if source.is_dir() else [source]
     if source.is_dir() and any(file.suffix == ".safetensors" for file in candidates):
+        require_sound(source)
         return
     for file in candidates:
         if file.suffix in PICKLES and file.is_file():

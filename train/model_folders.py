@@ -1,0 +1,304 @@
+"""Model folders from strangers: what has to hold before a library may open one.
+
+Purpose: the libraries that open a folder believe what its files declare. They would allocate what a config asks for,
+follow a path in an index out of the folder, and die with their process of some tokenizers. Every command that opens a
+model folder calls `require_sound` first.
+
+Contract: `faults(folder)` returns one sentence per fault, naming the file; `require_sound` raises them as a ValueError.
+Folders of any architecture in the layouts of transformers and sentence-transformers are understood; the weights of a
+CodeSage model are compared with its config shape by shape.
+
+Invariants: what is read and allocated is bounded by the size of the files, never by a number that they declare; nothing
+of the folder is executed; the tokenizer is opened in a child process of limited memory and time before it is opened here.
+"""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+MODULES = "modules.json"
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+OBJECTS = (
+    CONFIG,
+    INDEX,
+    "adapter_config.json",
+    "added_tokens.json",
+    "config_sentence_transformers.json",
+    "generation_config.json",
+    "sentence_bert_config.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+)
+"""JSON files that the libraries read, each one object."""
+
+PREFIX = "transformer."
+TIED_HEAD = "lm_head.weight"
+
+JSON_BYTES = 4 << 20
+TOKENIZER_BYTES = 64 << 20
+DEPTH = 64
+LABELS = 100_000
+OTHER_LAYERS = 1_000
+SECONDS = 60
+
+# What a broken file makes the libraries raise; anything else is a fault of ours and keeps its traceback.
+LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, ImportError)
+
+# Names of numbers that a model class counts up to while it is built.
+_COUNTED = re.compile(r"(layers?|experts|blocks|stages|depth)$")
+
+_PROBE = Path(__file__).with_name("tokenizer_probe.py")
+
+
+def require_sound(folder: Path) -> None:
+    """Refuse a model folder that is not safe to open.
+
+    Raises:
+        ValueError: the faults, each with its file.
+    """
+    if problems := faults(folder):
+        raise ValueError(f"{folder} can not be opened as a model:\n  " + "\n  ".join(problems))
+
+
+def faults(folder: Path) -> list[str]:
+    """Look for what makes a model folder unsafe or useless to open.
+
+    Args:
+        folder: a folder of transformers or sentence-transformers, an adapter, or a tokenizer alone.
+
+    Returns:
+        One sentence per fault; none, an empty list.
+    """
+    try:
+        parts = [folder, *_modules(folder)]
+        return [fault for part in dict.fromkeys(parts) for fault in _part_faults(part)]
+    except ValueError as error:
+        return [str(error)]
+
+
+def read_json(path: Path, limit: int = JSON_BYTES) -> Any:
+    """Read a JSON file of a stranger.
+
+    Raises:
+        ValueError: no regular file, longer than `limit` bytes, not JSON, or nested deeper than any config is.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing, or no regular file")
+    if (size := path.stat().st_size) > limit:
+        raise ValueError(f"{path} is {size:,} bytes long, a file of its kind has at most {limit:,}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    level, depth = [content], 0
+    while level := [inner for outer in level for inner in _inner(outer)]:
+        depth += 1
+        if depth > DEPTH:
+            raise ValueError(f"{path} is nested too deeply")
+    return content
+
+
+def read_object(path: Path, limit: int = JSON_BYTES) -> dict[str, Any]:
+    """Read a JSON file that has to hold one object; raises a ValueError like `read_json`."""
+    content = read_json(path, limit)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, but has to hold a JSON object")
+    return content
+
+
+def shards(index: Path) -> list[Path]:
+    """List the files that an index of sharded weights names.
+
+    Raises:
+        ValueError: the index is malformed, a name leads out of its folder, or a file is missing.
+    """
+    names = read_object(index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise ValueError(f"{index} is no index of weights: its weight_map has to map names to files")
+    for name in set(names.values()):
+        if not name or PurePosixPath(name).name != name or "\\" in name:
+            raise ValueError(f"{index} names {name!r}, which is not a file beside it; such a path is never followed")
+        if not (index.parent / name).is_file():
+            raise ValueError(f"{index} names {name}, which is missing: copy the whole folder again")
+    return sorted({index.parent / name for name in names.values()})
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """List the safetensors files that transformers takes the weights from, as `shards` does; none, an empty list."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    return shards(folder / INDEX) if (folder / INDEX).exists() else []
+
+
+def stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Read names and shapes out of the header of a safetensors file, and no tensor.
+
+    Raises:
+        ValueError: truncated, overlapping or otherwise no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as weights:
+            return {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{file} is no readable safetensors file ({error}): copy it again") from error
+
+
+def _inner(value: Any) -> list[Any]:
+    """Return the containers in a container."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [child for child in children if isinstance(child, dict | list)]
+
+
+def _modules(folder: Path) -> Iterator[Path]:
+    """Yield the folders of the modules of a sentence-transformers folder."""
+    path = folder / MODULES
+    if not path.exists():
+        return
+    modules = read_json(path)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise ValueError(f"{path} has to hold a list of modules")
+    for module in modules:
+        inner = module.get("path")
+        if not isinstance(inner, str) or inner.startswith(("/", "~")) or re.search(r"\.\.|\\|:", inner):
+            raise ValueError(f"{path} names {inner!r}, which is not a folder inside; such a path is never followed")
+        if (folder / inner).is_dir():
+            yield folder / inner
+
+
+def _part_faults(part: Path) -> list[str]:
+    """Check one folder, without the folders in it."""
+    if irregular := [path for path in part.iterdir() if not path.is_file() and not path.is_dir()]:
+        return [f"{path} is no regular file: remove it" for path in irregular]
+    objects, problems = {}, []
+    for name in OBJECTS:
+        if (part / name).exists():
+            try:
+                objects[name] = read_object(part / name)
+            except ValueError as error:
+                problems.append(str(error))
+    if problems:
+        return problems
+    config = objects.get(CONFIG, {})
+    weight_files(part)
+    stored = {file: stored_shapes(file) for file in sorted(part.glob("*.safetensors"))}
+    problems = [*_count_faults(part, config, sum(map(len, stored.values())))]
+    if not problems and "model_type" in config:
+        problems = _declaration_faults(part, {file: stored[file] for file in weight_files(part)})
+    problems += _tokenizer_faults(part, config, objects.get("tokenizer_config.json", {}))
+    return problems or [fault for file in stored for fault in _value_faults(file)]
+
+
+def _count_faults(part: Path, config: dict[str, Any], stored: int) -> Iterator[str]:
+    """Find numbers in a config that would keep a model class busy, or fill the memory, before any weight is made."""
+    level: list[Any] = [config]
+    while level:
+        for outer in level:
+            for key, value in outer.items() if isinstance(outer, dict) else ():
+                if not isinstance(value, int):
+                    continue
+                if _COUNTED.search(key) and value > max(stored, OTHER_LAYERS):
+                    yield f"{part / CONFIG}: {key} is {value}, but {stored} weights are stored"
+                if key == "num_labels" and value > LABELS:
+                    yield f"{part / CONFIG}: {key} is {value}, more than the {LABELS:,} that are supported"
+        level = [inner for outer in level for inner in _inner(outer)]
+    if isinstance(width := config.get("in_features"), int) and isinstance(out := config.get("out_features"), int):
+        held = sum(map(math.prod, stored_shapes(part / WEIGHTS).values())) if (part / WEIGHTS).is_file() else 0
+        if width * out > max(held, 1 << 24):
+            yield f"{part / CONFIG} asks for {width * out:.0e} weights, but {held:,} are stored"
+
+
+def _declaration_faults(part: Path, stored: dict[Path, dict[str, tuple[int, ...]]]) -> list[str]:
+    """Compare the sizes that a config declares with the headers of the weights, on a model without memory."""
+    import open_codesage.modeling  # noqa: F401 (registers our classes with the Auto classes)
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    where = part / CONFIG
+    try:
+        config = AutoConfig.from_pretrained(part, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            model = AutoModel.from_config(config, trust_remote_code=False)
+    except LOADING_ERRORS as error:
+        kind = "a CodeSage model" if read_object(where)["model_type"] == "codesage" else "a model that can be opened"
+        return [f"{where} does not describe {kind}: {error}"]
+    declared = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if not stored:
+        return []
+    names = {name.removeprefix(f"{model.base_model_prefix}.") for shapes in stored.values() for name in shapes}
+    held = sum(math.prod(shape) for shapes in stored.values() for shape in shapes.values())
+    asked = sum(math.prod(shape) for name, shape in declared.items())
+    if config.model_type != "codesage":
+        # Quantised weights are packed, up to eight to a number, and some layers are shared: only an explosion counts.
+        explodes = asked > 16 * held + (1 << 24)
+        return [f"{where} declares {asked:.1e} weights, but only {held:,} are stored"] if explodes else []
+    if config.tie_word_embeddings:
+        declared[TIED_HEAD] = declared["wte.weight"]
+    problems = [
+        f"{file}: {name} has shape {list(shape)}, config.json asks for {list(wanted)}"
+        for file, shapes in stored.items()
+        for name, shape in shapes.items()
+        if (wanted := declared.get(name.removeprefix(PREFIX), shape)) != shape
+    ]
+    missing = sorted(declared.keys() - names - {TIED_HEAD})
+    if missing and not problems:
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        problems.append(f"{part}: the weights lack {', '.join(missing[:8])}{more}, which config.json asks for")
+    return problems
+
+
+def _value_faults(file: Path) -> Iterator[str]:
+    """Find NaN and Inf, one tensor in memory at a time."""
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as weights:
+        for name in weights.keys():  # noqa: SIM118 (safe_open is no mapping)
+            tensor = weights.get_tensor(name)
+            # Eight-bit formats can not be asked; those of our own models are never that narrow.
+            if tensor.is_floating_point() and tensor.itemsize > 1 and not torch.isfinite(tensor).all():
+                yield f"{file}: {name} holds NaN or Inf; take a checkpoint from before it diverged"
+
+
+def _tokenizer_faults(part: Path, config: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    length = settings.get("model_max_length")
+    if length is not None and (isinstance(length, bool) or not isinstance(length, int | float) or length < 1):
+        return [f"{part / 'tokenizer_config.json'}: model_max_length is {length!r}, not a number of tokens"]
+    path = part / "tokenizer.json"
+    if not path.exists():
+        return []
+    if (size := path.stat().st_size) > TOKENIZER_BYTES:
+        return [f"{path} is {size:,} bytes long, a file of its kind has at most {TOKENIZER_BYTES:,}"]
+    largest, reason = _probe_tokenizer(path.read_bytes())
+    if reason:
+        return [f"{path} can not be opened: {reason}"]
+    vocabulary = config.get("vocab_size")
+    if isinstance(vocabulary, int) and largest >= vocabulary:
+        return [f"{path} gives the token id {largest}, beyond the model's vocabulary of {vocabulary}"]
+    return []
+
+
+@lru_cache(maxsize=4)
+def _probe_tokenizer(content: bytes) -> tuple[int, str]:
+    """Open a tokenizer in a process of its own; returns the largest id it gives, or the reason why it can not be used."""
+    command = [sys.executable, "-P", str(_PROBE)]
+    try:
+        done = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return 0, f"it takes more than {SECONDS} seconds"
+    if done.returncode == 0:
+        return int(done.stdout), ""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    told = [line for line in lines if not line.startswith(("note:", "thread"))]
+    return 0, (told[-1] if told else f"the process ended with status {done.returncode}")[:300]
