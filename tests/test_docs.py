@@ -1,0 +1,59 @@
+"""The documentation: examples run as they are printed, every command has a page, every reference exists."""
+
+import importlib
+import re
+import shlex
+import shutil
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+from open_codesage.train import cli
+
+DOCS = Path(__file__).parent.parent / "docs"
+NAVIGATION = yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+PAGES = [
+    page[name] for entry in NAVIGATION for page in entry.get("Commands", []) if isinstance(page, dict) for name in page
+]
+
+
+def examples(page: str) -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_every_command_has_a_page_with_an_example():
+    assert {Path(page).stem for page in PAGES} == set(cli.COMMANDS)
+    for page in PAGES:
+        assert any(line.startswith(f"open-codesage {Path(page).stem} ") for line in examples(page)), page
+
+
+def test_the_examples_run_in_their_order_as_they_are_printed(tmp_path, monkeypatch):
+    library = Path(sysconfig.get_path("stdlib"))
+    for module in ("argparse.py", "asyncio", "email", "http", "logging", "tarfile.py", "urllib", "zipfile.py"):
+        copy = tmp_path / "src" / module
+        copy.parent.mkdir(exist_ok=True)
+        (shutil.copytree if (library / module).is_dir() else shutil.copy)(library / module, copy)
+    monkeypatch.chdir(tmp_path)
+    pages = [page for page in PAGES if page != "commands/quickstart.md"]  # test_quickstart.py runs that one.
+    for line in (line for page in pages for line in examples(page)):
+        program, *arguments = shlex.split(line)
+        assert program == "open-codesage", line
+        assert cli.main(arguments) == 0, line
+    assert (tmp_path / "my-encoder" / "README.md").is_file()
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")))
+def test_references_into_the_code_exist(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for reference in re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE):
+        module, _, name = reference.rpartition(".")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except AttributeError:
+            found = importlib.import_module(reference)
+        assert found.__doc__, reference
+    for file in re.findall(r"`((?:modeling|tokenization|train)/[\w./]+)`", text):
+        assert (DOCS.parent / file).exists(), file
