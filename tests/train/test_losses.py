@@ -3,6 +3,7 @@
 import json
 import math
 import resource
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import pytest
@@ -18,9 +19,11 @@ FORMS = [("none", False), ("sum", False), ("sum", True), ("mean", False), ("mean
 PAIRS, WIDTH = 7, 6
 
 
-def formula(texts: Tensor, codes: Tensor, temperature: float, gamma: str, gamma_gradient: bool) -> Tensor:
-    """Equations 2 and 3 of the paper, term by term, for the anchors i = 1 .. 2N."""
-    vectors, pairs = [*texts, *codes], len(texts)
+def formula(
+    texts: Tensor, codes: Tensor, temperature: float, gamma: str, gamma_gradient: bool, negatives: Sequence[Tensor] = ()
+) -> Tensor:
+    """Equations 2 and 3 of the paper, term by term, for the anchors i = 1 .. 2N; B has the further negatives, too."""
+    vectors, pairs = [*texts, *codes, *negatives], len(texts)
     total = torch.zeros((), dtype=torch.float64)
     for i in range(2 * pairs):
         partner = i + pairs if i < pairs else i - pairs
@@ -28,12 +31,12 @@ def formula(texts: Tensor, codes: Tensor, temperature: float, gamma: str, gamma_
         def s(k, i=i):
             return vectors[i] @ vectors[k] / vectors[i].norm() / vectors[k].norm() / temperature
 
-        others = [k for k in range(2 * pairs) if k not in (i, partner)]
+        others = [k for k in range(len(vectors)) if k not in (i, partner)]
         below = torch.exp(s(partner))
         for k in others:
             weight = torch.exp(s(k)) / sum(torch.exp(s(j)) for j in others)
             if gamma == "mean":
-                weight = weight * (2 * pairs - 2)
+                weight = weight * len(others)
             if gamma == "none":
                 weight = torch.ones(())
             below = below + (weight if gamma_gradient else weight.detach()) * torch.exp(s(k))
@@ -75,16 +78,19 @@ def gradients(model: nn.Module) -> list[Tensor]:
     return [parameter.grad.clone() for parameter in model.parameters()]
 
 
-def embeddings(pairs: int = PAIRS) -> tuple[Tensor, Tensor]:
+def embeddings(columns: int = 2) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(1)
-    return tuple(torch.randn(pairs, WIDTH, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(2))
+    return tuple(
+        torch.randn(PAIRS, WIDTH, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(columns)
+    )
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 1000])
+@pytest.mark.parametrize(("columns", "chunk"), [(2, 1), (2, 4), (2, 1000), (3, 4), (4, 1000)])
 @pytest.mark.parametrize(("gamma", "gamma_gradient"), FORMS)
-def test_loss_and_gradient_are_those_of_the_formula(gamma, gamma_gradient, chunk):
-    expected_reps, reps = embeddings(), embeddings()
-    expected = formula(*expected_reps, 0.3, gamma, gamma_gradient)
+def test_loss_and_gradient_are_those_of_the_formula(gamma, gamma_gradient, columns, chunk):
+    expected_reps, reps = embeddings(columns), embeddings(columns)
+    texts, codes, *negatives = expected_reps
+    expected = formula(texts, codes, 0.3, gamma, gamma_gradient, [row for column in negatives for row in column])
     expected.backward()
     loss = HardNegativeContrastiveLoss(Encoder(), 0.3, gamma, gamma_gradient, anchor_chunk_size=chunk)
     # Mini-batches of 4 and 3 rows, as the encoder would hand them over.
@@ -242,14 +248,15 @@ def test_bad_options_are_refused(options, message):
 
 def test_input_that_is_no_batch_of_pairs_is_refused():
     loss = HardNegativeContrastiveLoss(Encoder())
-    with pytest.raises(ValueError, match="two columns, text and code, and got 3"):
-        loss([*batch(), *batch()[:1]])
+    with pytest.raises(ValueError, match="two columns or more, text, code and negatives, and got 1"):
+        loss(batch()[:1])
     with pytest.raises(ValueError, match="no labels"):
         loss(batch(), torch.zeros(PAIRS))
     with pytest.raises(ValueError, match="7 texts and 4 codes"):
         loss([batch()[0], batch(4)[1]])
     with pytest.raises(ValueError, match="at least two pairs"):
         loss(batch(1))
+    assert loss([*batch(1), batch(2)[0]]).isfinite(), "a negative of its own is enough"
 
 
 def test_options_can_be_written_down():

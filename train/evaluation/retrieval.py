@@ -1,6 +1,7 @@
 """A search task: queries, documents, and which documents answer which query.
 
-Contract: `held_out_search` makes the task that every evaluation of this package shares out of held-out functions.
+Contract: `held_out_search` makes the task that every evaluation of this package shares out of held-out functions,
+`pair_search` one out of a user's own pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,4 +41,26 @@ def held_out_search(functions: Mapping[str, Sequence[str]]) -> SearchTask:
         queries=list(answers),
         documents=list(functions["code"]),
         relevant=[frozenset(numbers) for numbers in answers.values()],
+    )
+
+
+def pair_search(texts: Sequence[str], answers: Sequence[str], others: Sequence[str] = ()) -> SearchTask:
+    """Make a search task: find the answers that stand beside a text.
+
+    Every distinct text is one query, every distinct answer one document: what is equal can not be told apart.
+
+    Args:
+        texts: the text of each pair.
+        answers: the answer of each pair.
+        others: documents that answer nothing, such as the negatives of triplets.
+    """
+    documents = {document: number for number, document in enumerate(dict.fromkeys([*answers, *others]))}
+    relevant: dict[str, set[int]] = {}
+    for text, answer in zip(texts, answers, strict=True):
+        relevant.setdefault(text, set()).add(documents[answer])
+    return SearchTask(
+        protocol="text to its answers, among all that are held out",
+        queries=list(relevant),
+        documents=list(documents),
+        relevant=[frozenset(numbers) for numbers in relevant.values()],
     )

@@ -14,7 +14,7 @@ from typing import Any
 import open_codesage.modeling  # noqa: F401  registers the Auto classes
 import torch
 from datasets import Dataset
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
@@ -33,6 +33,7 @@ from .contrast import ContrastConfig
 from .losses import HardNegativeContrastiveLoss, collapse_value
 from .runs import LOG, is_finished, record, speaker, trainer_arguments
 from .throughput import Throughput, measured_peak, training_flops
+from .trainers import SentenceTrainer
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
 FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers"}
@@ -42,7 +43,7 @@ SIDES = ("text", "code")
 _MRR = "eval_held_out_cosine_mrr@10"
 
 
-class BimodalTrainer(SentenceTransformerTrainer):
+class BimodalTrainer(SentenceTrainer):
     """The sentence-transformers trainer with a given batch sampler, and counts of tokens and model FLOPs.
 
     Args:
@@ -60,9 +61,6 @@ class BimodalTrainer(SentenceTransformerTrainer):
         """Return the sampler that was given."""
         return self.batches
 
-    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """Leave the card to `export`: this one would be written at every checkpoint, with extracts of the corpus."""
-
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Train on a batch, and count its tokens."""
         loss = super().training_step(model, inputs, num_items_in_batch)
@@ -74,11 +72,6 @@ class BimodalTrainer(SentenceTransformerTrainer):
         """Count one forward and one backward pass of the encoder; that gradient caching repeats one is our affair."""
         sides = ({key: inputs[f"{side}_{key}"] for key in ("input_ids", "attention_mask")} for side in SIDES)
         return sum(training_flops(self.encoder_config, side) for side in sides)
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate without a trace in the random state: a data loader draws a seed from it that nobody here needs."""
-        with torch.random.fork_rng(devices=[]):
-            return super().evaluate(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log without the Trainer's own tokens per second, which include evaluation and saving."""

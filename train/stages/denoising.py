@@ -50,6 +50,7 @@ from .checkpoints import (
 from .pretrain import PretrainConfig
 from .runs import LOG, is_finished, record, require_finite, speaker, trainer_arguments
 from .throughput import Throughput, measured_peak, training_flops
+from .trainers import UndisturbedTraining
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
 FREE = {
@@ -68,7 +69,7 @@ COMPUTED = {
 }  # fmt: skip
 
 
-class DenoisingTrainer(Trainer):
+class DenoisingTrainer(UndisturbedTraining, Trainer):
     """The Trainer with exact evaluation losses, exact counts of model FLOPs, and its rows in the order of the dataset.
 
     Args:
@@ -93,11 +94,6 @@ class DenoisingTrainer(Trainer):
             return super().get_eval_dataloader(eval_dataset)
         finally:
             self.data_collator = training_collator
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate without a trace in the random state: a data loader draws a seed from it that nobody here needs."""
-        with torch.random.fork_rng(devices=[]):
-            return super().evaluate(*args, **kwargs)
 
     def prediction_step(
         self,

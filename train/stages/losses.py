@@ -1,12 +1,12 @@
 """The contrastive loss of Stage II: every other vector of the batch is a negative, hard ones weigh more.
 
-Contract: `HardNegativeContrastiveLoss` is a loss of the sentence-transformers trainer for rows of exactly two columns,
-text and code. It takes part in their cached-gradient machinery (`CachedLossMixin`), in `MatryoshkaLoss` and in
-distributed data-parallel training, without changes there.
+Contract: `HardNegativeContrastiveLoss` is a loss of the sentence-transformers trainer for rows of two columns, text and
+code, or more: what follows are negatives. It takes part in their cached-gradient machinery (`CachedLossMixin`), in
+`MatryoshkaLoss` and in distributed data-parallel training, without changes there.
 
 Invariants: neither the mini-batches of the encoder, nor the chunks of anchors, nor the number of processes change the
 loss or its gradients, beyond rounding. The similarity work never holds more than a few matrices of
-[anchor_chunk_size, 2N], for N pairs in the batch of all processes together.
+[anchor_chunk_size, V], for V vectors in the batch of all processes together.
 """
 
 import math
@@ -49,11 +49,14 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
     sum to one, so that all negatives together weigh as much as one; the authors' earlier code for the work that they
     cite normalises them to a mean of one. The paper does not say whether gradients go through the weights.
 
+    Given negatives of their own (triplets, which the paper does not have), the rows stand in B for every anchor of the
+    batch, and are no anchors themselves.
+
     Args:
         model: the encoder that is trained.
         temperature: divides the cosines; the paper has 0.05.
         gamma: "none" gives every negative the weight one, "sum" makes the weights of an anchor sum to one, as printed,
-            "mean" makes them average one, that is sum to 2N-2.
+            "mean" makes them average one, that is, without further negatives, sum to 2N-2.
         gamma_gradient: let gradients through the weights, too.
         mini_batch_size: rows that the encoder sees at once; gradients are cached, so that memory depends on this and
             not on the batch. None embeds each column in one piece without a cache, which spares a second forward pass.
@@ -105,20 +108,21 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         """Embed a batch of pairs and compute its loss.
 
         Args:
-            sentence_features: two columns of N tokenised rows: texts and codes, row by row one pair.
+            sentence_features: two columns of N tokenised rows, texts and codes, row by row one pair; then columns of
+                negatives, if there are any.
             labels: must be None; the pairs are the supervision.
 
         Returns:
             The mean loss over this process's 2N anchors, a scalar of float32 (float64 where the model is).
 
         Raises:
-            ValueError: labels, not exactly two columns, columns of unequal length, or a single pair.
+            ValueError: labels, a single column, columns of unequal length, or a single pair without negatives.
         """
         columns = list(sentence_features)
-        if len(columns) != 2:
+        if len(columns) < 2:
             raise ValueError(
-                f"this loss takes two columns, text and code, and got {len(columns)}: negatives come from the batch. "
-                "Select two columns of the dataset, or collate with PairCollator"
+                f"this loss takes two columns or more, text, code and negatives, and got {len(columns)}: "
+                "select them in the dataset, or collate with PairCollator"
             )
         if labels is not None:
             raise ValueError("this loss takes no labels: remove the label or score column from the dataset")
@@ -132,7 +136,7 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         """Compute the loss from embeddings, in chunks of anchors.
 
         Args:
-            reps: the two columns, each a list of mini-batches [rows, d].
+            reps: the columns, each a list of mini-batches [rows, d].
             labels: not used.
             with_backward: back-propagate to `reps` chunk by chunk, and return the loss without its graph.
 
@@ -140,22 +144,22 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
             The mean loss over this process's anchors.
 
         Raises:
-            ValueError: columns of unequal length, or a batch that holds a single pair.
+            ValueError: columns of unequal length, or a batch that holds a single pair and no negatives.
         """
-        texts, codes = (torch.cat(column) for column in reps)
+        texts, codes, *negatives = (torch.cat(column) for column in reps)
         if len(texts) != len(codes):
             raise ValueError(f"a batch of {len(texts)} texts and {len(codes)} codes is not a batch of pairs")
         # Autocast would compute the similarities in half precision, where 1/temperature magnifies the rounding.
         with torch.autocast(texts.device.type, enabled=False):
-            vectors, anchors = self._gather(_unit_vectors(texts), _unit_vectors(codes))
-            if len(vectors) < 4:
+            vectors, pairs, anchors = self._gather([_unit_vectors(column) for column in (texts, codes, *negatives)])
+            if len(vectors) < 3:
                 raise ValueError("a batch of one pair has no negatives: use batches of at least two pairs")
             # Every chunk needs all vectors. Their gradient is summed up on a leaf and sent on once, which is also one
             # collective operation instead of one per chunk.
             leaf = vectors.detach().requires_grad_() if with_backward else vectors
             total = torch.zeros((), dtype=vectors.dtype, device=vectors.device)
             for chunk in anchors.split(self.anchor_chunk_size):
-                share = self._anchor_losses(leaf, chunk).sum() / len(anchors)
+                share = self._anchor_losses(leaf, pairs, chunk).sum() / len(anchors)
                 if with_backward:
                     share.backward()
                 total = total + (share.detach() if with_backward else share)
@@ -163,27 +167,33 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
                 vectors.backward(leaf.grad)
         return total
 
-    def _gather(self, texts: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the vectors of all processes, texts before codes, [2N, d], and the rows of this process's, [2n]."""
-        rank, processes, pairs = 0, 1, len(texts)
+    def _gather(self, columns: list[Tensor]) -> tuple[Tensor, int, Tensor]:
+        """Bring the columns of all processes together.
+
+        Returns:
+            The vectors, column by column, texts and codes first, [V, d]; N, the pairs; and the rows of this process's
+            texts and codes, [2n].
+        """
+        rank, processes, pairs = 0, 1, len(columns[0])
         if self.gather_across_devices and get_world_size() > 1:
             rank, processes = get_rank(), get_world_size()
-            texts, codes = all_gather_with_grad(texts), all_gather_with_grad(codes)
-        rows = torch.arange(rank * pairs, (rank + 1) * pairs, device=texts.device)
-        return torch.cat([texts, codes]), torch.cat([rows, rows + processes * pairs])
+            columns = [all_gather_with_grad(column) for column in columns]
+        rows = torch.arange(rank * pairs, (rank + 1) * pairs, device=columns[0].device)
+        return torch.cat(columns), processes * pairs, torch.cat([rows, rows + processes * pairs])
 
-    def _anchor_losses(self, vectors: Tensor, anchors: Tensor) -> Tensor:
+    def _anchor_losses(self, vectors: Tensor, pairs: int, anchors: Tensor) -> Tensor:
         """L(i) of equation 2 for a chunk of anchors.
 
         Args:
-            vectors: [2N, d] of unit length; the positive of row i is row i+N modulo 2N.
-            anchors: [c] rows of `vectors`.
+            vectors: [V, d] of unit length; the positive of row i is row i+N modulo 2N.
+            pairs: N.
+            anchors: [c] rows of `vectors`, below 2N.
 
         Returns:
             [c]
         """
         others = len(vectors) - 2
-        positives = (anchors + len(vectors) // 2) % len(vectors)
+        positives = (anchors + pairs) % (2 * pairs)
         scaled = vectors[anchors] / self.temperature
         positive = (scaled * vectors[positives]).sum(dim=1)
         negatives = (scaled @ vectors.T).scatter_(1, torch.stack([anchors, positives], dim=1), -torch.inf)

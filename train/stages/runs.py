@@ -22,6 +22,21 @@ from .checkpoints import read_json, require_same_settings, run_folder
 
 LOG = "training.json"
 
+FIELDS = {
+    "learning_rate": "learning_rate",
+    "warmup_steps": "warmup_steps",
+    "schedule": "lr_scheduler_type",
+    "weight_decay": "weight_decay",
+    "max_grad_norm": "max_grad_norm",
+    "seed": "seed",
+    "bf16": "bf16",
+    "save_steps": "save_steps",
+    "logging_steps": "logging_steps",
+    "num_workers": "dataloader_num_workers",
+}
+"""Fields of a stage's config, and the trainer's arguments that they give. What a stage has no field for, its user sets
+through `trainer`."""
+
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
@@ -32,7 +47,7 @@ def trainer_arguments(
 
     Args:
         kind: the class of arguments.
-        config: the stage's config; the fields with the names of trainer arguments, and `trainer`, are taken from it.
+        config: the stage's config; those of its fields that `FIELDS` names, and `trainer`, are taken from it.
         settled: arguments that only the stage decides.
         computed: names of further arguments that the stage will work out from the number of devices.
 
@@ -42,24 +57,15 @@ def trainer_arguments(
     """
     ours: dict[str, Any] = {
         "output_dir": str(run_folder(config.output)),
-        "learning_rate": config.learning_rate,
-        "warmup_steps": config.warmup_steps,
-        "lr_scheduler_type": config.schedule,
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
-        "seed": config.seed,
-        "bf16": config.bf16,
         "save_strategy": "steps",
-        "save_steps": config.save_steps,
         "save_only_model": False,
         "eval_strategy": "steps",
         # The Trainer evaluates after the last step in any case.
         "eval_steps": config.eval_steps or 10**12,
         "logging_strategy": "steps",
-        "logging_steps": config.logging_steps,
         "logging_nan_inf_filter": False,
-        "dataloader_num_workers": config.num_workers,
         "ignore_data_skip": False,
+        **{argument: getattr(config, field) for field, argument in FIELDS.items() if hasattr(config, field)},
         **settled,
     }
     known = {field.name for field in dataclasses.fields(kind)}
@@ -115,7 +121,7 @@ def require_finite(logs: Mapping[str, float], step: int) -> None:
 
 
 def record(trainer: Trainer, model: PreTrainedModel, settings: Mapping[str, Any], peak: float) -> dict[str, Any]:
-    """Sum up a run: what a model card and a plot of the losses need.
+    """Sum up the run of a stage: what a model card and a plot of the losses need.
 
     Args:
         trainer: a trainer that has finished, with the callback `Throughput`.
@@ -124,26 +130,32 @@ def record(trainer: Trainer, model: PreTrainedModel, settings: Mapping[str, Any]
         peak: operations per second of one device, at best.
 
     Returns:
-        Settings, parameters, steps, tokens, seconds of training, tokens per second and FLOPs over all devices, MFU,
-        devices, versions, and `log`, the entries of the trainer's log.
+        What `facts` gives, parameters, tokens, seconds of training, tokens per second and FLOPs over all devices, MFU.
     """
-    state, devices = trainer.state, trainer.args.world_size
+    state = trainer.state
     seconds = next(entry["train_seconds"] for entry in reversed(state.log_history) if "train_seconds" in entry)
     return {
-        "settings": settings,
         "parameters": model.num_parameters(),
-        "steps": state.global_step,
         "tokens": state.num_input_tokens_seen,
         "seconds": seconds,
         "tokens_per_second": state.num_input_tokens_seen / seconds,
         "flops": state.total_flos,
-        "mfu": state.total_flos / seconds / (peak * devices),
+        "mfu": state.total_flos / seconds / (peak * trainer.args.world_size),
         "peak_flops_per_device": peak,
-        "devices": devices,
+        **facts(trainer, settings),
+    }
+
+
+def facts(trainer: Trainer, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be recorded of any training: settings, steps, devices, versions, and the trainer's log as `log`."""
+    return {
+        "settings": settings,
+        "steps": trainer.state.global_step,
+        "devices": trainer.args.world_size,
         "device": str(trainer.args.device),
         "versions": {
             name: metadata.version(name)
             for name in ("torch", "transformers", "sentence-transformers", "accelerate", "datasets")
         },
-        "log": state.log_history,
+        "log": trainer.state.log_history,
     }
