@@ -9,7 +9,7 @@ Folders of any architecture in the layouts of transformers and sentence-transfor
 CodeSage model are compared with its config shape by shape.
 
 Invariants: what is read and allocated is bounded by the size of the files, never by a number that they declare; nothing
-of the folder is executed; the tokenizer is opened in a child process of limited memory and time before it is opened here.
+of the folder is executed; a tokenizer is first opened in a child process of limited memory and time.
 """
 
 import json
@@ -55,7 +55,7 @@ LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, Runt
 # Names of numbers that a model class counts up to while it is built.
 _COUNTED = re.compile(r"(layers?|experts|blocks|stages|depth)$")
 
-_PROBE = Path(__file__).with_name("tokenizer_probe.py")
+_SCRIPT = Path(__file__).with_name("tokenizer_probe.py")
 
 
 def require_sound(folder: Path) -> None:
@@ -278,21 +278,37 @@ def _tokenizer_faults(part: Path, config: dict[str, Any], settings: dict[str, An
     path = part / "tokenizer.json"
     if not path.exists():
         return []
-    if (size := path.stat().st_size) > TOKENIZER_BYTES:
-        return [f"{path} is {size:,} bytes long, a file of its kind has at most {TOKENIZER_BYTES:,}"]
-    largest, reason = _probe_tokenizer(path.read_bytes())
-    if reason:
-        return [f"{path} can not be opened: {reason}"]
+    try:
+        largest = probe_tokenizer(path)
+    except ValueError as error:
+        return [str(error)]
     vocabulary = config.get("vocab_size")
     if isinstance(vocabulary, int) and largest >= vocabulary:
         return [f"{path} gives the token id {largest}, beyond the model's vocabulary of {vocabulary}"]
     return []
 
 
+def probe_tokenizer(path: Path) -> int:
+    """Open a `tokenizer.json` in a process of its own, since some tokenizers end the process that opens them.
+
+    Returns:
+        The largest token id of a few encodings.
+
+    Raises:
+        ValueError: it is too long, or can not be used; the message says why.
+    """
+    if (size := path.stat().st_size) > TOKENIZER_BYTES:
+        raise ValueError(f"{path} is {size:,} bytes long, a file of its kind has at most {TOKENIZER_BYTES:,}")
+    largest, reason = _probe(path.read_bytes())
+    if reason:
+        raise ValueError(f"{path} can not be opened: {reason}")
+    return largest
+
+
 @lru_cache(maxsize=4)
-def _probe_tokenizer(content: bytes) -> tuple[int, str]:
-    """Open a tokenizer in a process of its own; returns the largest id it gives, or the reason why it can not be used."""
-    command = [sys.executable, "-P", str(_PROBE)]
+def _probe(content: bytes) -> tuple[int, str]:
+    """Return the largest id that a tokenizer gives, or why it can not be used."""
+    command = [sys.executable, "-P", str(_SCRIPT)]
     try:
         done = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:

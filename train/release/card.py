@@ -68,7 +68,13 @@ class Evaluation:
         return evaluation
 
 
-def model_card(config: "ExportConfig", encoder: "PreTrainedConfig", parameters: int, max_length: int) -> ModelCard:
+def model_card(
+    config: "ExportConfig",
+    encoder: "PreTrainedConfig",
+    parameters: int,
+    max_length: int,
+    converted_from: str | None = None,
+) -> ModelCard:
     """Fill the template.
 
     Args:
@@ -76,6 +82,7 @@ def model_card(config: "ExportConfig", encoder: "PreTrainedConfig", parameters: 
         encoder: the encoder's sizes.
         parameters: number of the encoder's parameters.
         max_length: longest input in tokens, EOS included.
+        converted_from: the published checkpoint that the model is, in another form; None: it was trained here.
 
     Raises:
         ValueError: a record can not be read; the message names it.
@@ -93,7 +100,7 @@ def model_card(config: "ExportConfig", encoder: "PreTrainedConfig", parameters: 
         pipeline_tag="sentence-similarity",
         tags=[*TAGS, *languages],
         datasets=list(config.datasets) or None,
-        base_model=config.base_model,
+        base_model=converted_from or config.base_model,
         model_name=title if results else None,
         eval_results=results or None,
     )
@@ -104,6 +111,7 @@ def model_card(config: "ExportConfig", encoder: "PreTrainedConfig", parameters: 
         title=title,
         licence=config.licence,
         base_model=config.base_model,
+        converted_from=converted_from,
         dtype=config.dtype,
         data=config.data,
         encoder=encoder,

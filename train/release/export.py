@@ -69,13 +69,32 @@ def main(config: ExportConfig) -> Path:
         ValueError: the model, a record for the card or the output folder can not be used; the message says what to do.
     """
     from ..console import say
+
+    parameters = write_hub_folder(config)
+    size = (config.output / "model.safetensors").stat().st_size
+    say(f"Export: {parameters:,} parameters as {config.dtype}, {size / 1e6:,.1f} MB of weights, {config.output}")
+    return config.output
+
+
+def write_hub_folder(config: ExportConfig, converted_from: str | None = None) -> int:
+    """Write, check and name the Hub folder.
+
+    Args:
+        config: what is written, and what its card tells.
+        converted_from: name of the published checkpoint that the model is, in another form; None: it was trained here.
+
+    Returns:
+        The number of the encoder's parameters.
+
+    Raises:
+        ValueError: as `main`.
+    """
     from ..data.folders import new_folder
     from .card import model_card
     from .folder import check_folder
 
-    _check_name(config)
     output = config.output.absolute()
-    replaced = _replaces(config)
+    replaced = check_output(config)
     # An earlier export keeps its name until the new one is whole.
     fresh = output.with_name(f".{output.name}.new") if replaced else output
     sentence_model = _open(config.model)
@@ -83,8 +102,8 @@ def main(config: ExportConfig) -> Path:
         shutil.rmtree(fresh, ignore_errors=True)
     with new_folder(fresh) as folder:
         parameters = _write_model(sentence_model, folder, config.dtype)
-        card = model_card(config, sentence_model[0].auto_model.config, parameters, sentence_model.max_seq_length)
-        card.save(folder / "README.md")
+        encoder, max_length = sentence_model[0].auto_model.config, sentence_model.max_seq_length
+        model_card(config, encoder, parameters, max_length, converted_from).save(folder / "README.md")
         if problems := check_folder(folder):
             raise ValueError("the exported folder is not valid:\n  " + "\n  ".join(problems))
     if replaced:
@@ -93,9 +112,17 @@ def main(config: ExportConfig) -> Path:
         output.rename(old)
         fresh.rename(output)
         shutil.rmtree(old)
-    size = (output / "model.safetensors").stat().st_size
-    say(f"Export: {parameters:,} parameters as {config.dtype}, {size / 1e6:,.1f} MB of weights, {config.output}")
-    return config.output
+    return parameters
+
+
+def check_output(config: ExportConfig) -> bool:
+    """Check, before anything is read, that the folder can be written; say whether an earlier export is in the way.
+
+    Raises:
+        ValueError: the name is none for the Hub, or something is in the way that must not be touched.
+    """
+    _check_name(config)
+    return _replaces(config)
 
 
 def _check_name(config: ExportConfig) -> None:

@@ -3,8 +3,8 @@
 Contract: `check_folder` returns every problem it finds, in words that name the file and the remedy; no problem, an
 empty list. `weight_problems` is the part of it that also fits a model folder under training.
 
-Invariant: nothing of the folder is executed. What `model_folders.faults` finds is found before any library opens it, its
-Python files are only parsed, and its weights are opened by our own classes, so the check is safe on a folder that
+Invariant: nothing of the folder is executed. What `model_folders.faults` finds is found before any library opens it,
+its Python files are only parsed, and its weights are opened by our own classes, so the check is safe on a folder that
 somebody else has written.
 """
 
@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ..model_folders import LOADING_ERRORS, PREFIX, TIED_HEAD, faults, stored_shapes, weight_files
 
@@ -171,7 +173,7 @@ def _card_problems(folder: Path) -> list[str]:
 
     try:
         card = ModelCard.load(folder / "README.md")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         return [f"{folder / 'README.md'}: the metadata of the card can not be read: {error}"]
     if not card.data.get("license"):
         return [f"{folder / 'README.md'}: the metadata of the card names no license"]
@@ -190,8 +192,8 @@ def _tokenizer_problems(folder: Path) -> list[str]:
     problems = []
     if "auto_map" in _json(folder / "tokenizer_config.json"):
         problems.append(f"{folder / 'tokenizer_config.json'} asks for a class of its own; save a plain fast tokenizer")
-    if len(tokenizer) > model["vocab_size"]:
-        problems.append(f"{where} has {len(tokenizer)} tokens, the model's vocabulary only {model['vocab_size']}")
+    if (largest := max(tokenizer.get_vocab().values(), default=0)) >= model["vocab_size"]:
+        problems.append(f"{where} gives ids up to {largest}, the model's vocabulary has only {model['vocab_size']}")
     for special in ("eos", "pad"):
         if getattr(tokenizer, f"{special}_token_id") != model.get(f"{special}_token_id"):
             problems.append(f"{where} and config.json disagree on the {special} token")
