@@ -25,11 +25,15 @@ class Command(NamedTuple):
 COMMANDS = {
     "quickstart": Command("quickstart", "QuickstartConfig", "source code in, trained and evaluated encoder out"),
     "extract": Command("data.extract", "ExtractConfig", "collect source files and (summary, function) pairs"),
+    "consistency": Command("data.consistency", "ConsistencyConfig", "keep the pairs that an encoder finds again"),
     "tokenizer": Command("stages.tokenizer", "TokenizerConfig", "train a byte-level BPE tokenizer"),
     "pretrain": Command("stages.pretrain", "PretrainConfig", "Stage I: masked LM and identifier deobfuscation"),
     "contrast": Command("stages.contrast", "ContrastConfig", "Stage II: contrastive learning on (text, code) pairs"),
+    "finetune": Command("stages.finetune", "FinetuneConfig", "full or LoRA, for search or classification, on your data"),
     "evaluate": Command("evaluation.evaluate", "EvaluateConfig", "code search on held-out pairs: MRR and recall"),
     "export": Command("release.export", "ExportConfig", "write a Hub folder with remote code and model card"),
+    "convert": Command("release.convert", "ConvertConfig", "turn a checkpoint of the authors into a Hub folder"),
+    "publish": Command("release.publish", "PublishConfig", "put a Hub folder on the Hub in one checked commit"),
 }
 
 
