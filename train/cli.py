@@ -29,7 +29,7 @@ COMMANDS = {
     "tokenizer": Command("stages.tokenizer", "TokenizerConfig", "train a byte-level BPE tokenizer"),
     "pretrain": Command("stages.pretrain", "PretrainConfig", "Stage I: masked LM and identifier deobfuscation"),
     "contrast": Command("stages.contrast", "ContrastConfig", "Stage II: contrastive learning on (text, code) pairs"),
-    "finetune": Command("stages.finetune", "FinetuneConfig", "full or LoRA, for search or classification, on your data"),
+    "finetune": Command("stages.finetune", "FinetuneConfig", "for search or classification, on rows of your own"),
     "evaluate": Command("evaluation.evaluate", "EvaluateConfig", "code search on held-out pairs: MRR and recall"),
     "export": Command("release.export", "ExportConfig", "write a Hub folder with remote code and model card"),
     "convert": Command("release.convert", "ConvertConfig", "turn a checkpoint of the authors into a Hub folder"),

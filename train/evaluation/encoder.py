@@ -45,14 +45,21 @@ class Encoder:
         model: folder or Hub id, or a model that is open.
         batch_size: texts per batch.
         max_length: longest input in tokens, cut beyond; what the model was made for if None.
+        show_progress: show a bar over the documents.
 
     Raises:
         ValueError: the model can not be opened, or can not take inputs of this length.
     """
 
-    def __init__(self, model: str | SentenceTransformer, batch_size: int, max_length: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str | SentenceTransformer,
+        batch_size: int,
+        max_length: int | None = None,
+        show_progress: bool = True,
+    ) -> None:
         self.model = open_sentence_model(model) if isinstance(model, str) else model
-        self.batch_size = batch_size
+        self.batch_size, self.show_progress = batch_size, show_progress
         if max_length is not None:
             limit_length(self.model, max_length)
 
@@ -63,7 +70,7 @@ class Encoder:
     def documents(self, texts: list[str]) -> torch.Tensor:
         """Embed documents: float32 [number of texts, width], on the CPU."""
         vectors = self.model.encode_document(
-            texts, batch_size=self.batch_size, convert_to_tensor=True, show_progress_bar=True
+            texts, batch_size=self.batch_size, convert_to_tensor=True, show_progress_bar=self.show_progress
         )
         return vectors.float().cpu()
 

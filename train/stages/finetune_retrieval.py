@@ -1,0 +1,137 @@
+"""Fine-tuning for code search: texts and their answers get the same direction.
+
+Contract: a `Task` for pairs of text and answer, or triplets with further negatives. It trains a SentenceTransformer
+with the sentence-transformers trainer, by the loss of Stage II or by theirs; both take negatives from the batch, whose
+memory is bounded by the gradient cache. Evaluations are searches among the held-out answers, as `evaluate` does them.
+
+Invariant: no batch has a text or an answer twice: what is equal is no negative.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.modules import Normalize
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
+from torch import nn
+from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
+
+from ..data.tables import is_corpus
+from ..evaluation.bm25 import BM25
+from ..evaluation.encoder import Encoder, limit_length, open_sentence_model
+from ..evaluation.ranking import measure, top_k
+from ..evaluation.retrieval import SearchTask, pair_search
+from ..release.folder import AUTO_MAP
+from .adapters import lora, merged
+from .finetune import FinetuneConfig
+from .losses import HardNegativeContrastiveLoss
+from .trainers import SentenceTrainer
+from .tuning import Figures, Rows, Task, location
+
+DEPTH, CUTOFF = 1000, 10
+
+
+class Search(SentenceEvaluator):
+    """Searches for the answers of texts, and gives MRR and recall.
+
+    Args:
+        task: what is searched for.
+        batch_size: texts that are embedded at once.
+    """
+
+    def __init__(self, task: SearchTask, batch_size: int) -> None:
+        super().__init__()
+        self.task, self.batch_size = task, batch_size
+        self.primary_metric = "mrr"
+
+    def __call__(
+        self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Measure a model, in percent."""
+        encoder = Encoder(model, self.batch_size, show_progress=False)
+        found, _ = top_k(encoder.queries(self.task.queries), encoder.documents(self.task.documents), DEPTH)
+        return measure(found, self.task.relevant, CUTOFF)
+
+
+class Retrieval(Task):
+    """A SentenceTransformer that learns from pairs or triplets."""
+
+    arguments = SentenceTransformerTrainingArguments
+    settled: ClassVar[dict[str, Any]] = {"batch_sampler": "no_duplicates", "dataloader_drop_last": True}
+
+    def __init__(self, config: FinetuneConfig, rows: Rows) -> None:
+        self.config, self.rows, self.record = config, rows, {}
+        self.model = open_sentence_model(location(config.model))
+        if not isinstance(self.model[-1], Normalize):
+            # Answers are found by cosine.
+            self.model.append(Normalize())
+        if config.max_length is not None:
+            limit_length(self.model, config.max_length)
+        if config.method == "lora":
+            self.model.add_adapter(lora(self.model.transformers_model, config.lora_rank, "FEATURE_EXTRACTION"))
+
+    @staticmethod
+    def columns(config: FinetuneConfig) -> tuple[list[str], list[str]]:
+        """All columns hold texts."""
+        columns = list(config.columns) or (["summary", "code"] if is_corpus(config.data) else ["text", "code"])
+        if len(columns) < 2 or len(set(columns)) < len(columns):
+            raise ValueError(f"retrieval needs a column of texts, one of answers and, if any, negatives, not {columns}")
+        return columns, []
+
+    def trainer(self, args: TrainingArguments, callbacks: list[TrainerCallback]) -> Trainer:
+        """Make the trainer; columns get names that mean nothing to it."""
+        names = ["text", "answer", *(f"negative {number}" for number in range(len(self.rows.train.column_names) - 2))]
+        train = self.rows.train.rename_columns(dict(zip(self.rows.train.column_names, names, strict=True)))
+        return SentenceTrainer(
+            model=self.model,
+            args=args,
+            train_dataset=train,
+            loss=self._loss(gather=args.world_size > 1),
+            evaluator=self._search(self.rows.evaluation),
+            callbacks=callbacks,
+        )
+
+    def baselines(self, rows: Dataset) -> Figures:
+        """Measure BM25 and the model as it is."""
+        search = self._search(rows)
+        found = BM25(search.task.documents).rank(search.task.queries, DEPTH)
+        return {"BM25": measure(found, search.task.relevant, CUTOFF), "base model": search(self.model)}
+
+    def measure(self, trainer: Trainer, rows: Dataset) -> dict[str, float]:
+        """Search with the trained model."""
+        return self._search(rows)(self.model)
+
+    def save(self, trainer: Trainer, folder: Path) -> None:
+        """Write a SentenceTransformer folder."""
+        _save(self.model, folder)
+
+    @staticmethod
+    def merge(adapter: Path, folder: Path) -> None:
+        """Put the merged encoder in the place of encoder and adapter."""
+        model = open_sentence_model(str(adapter))
+        model[0].model = merged(adapter, AutoModel)
+        _save(model, folder)
+
+    def _search(self, rows: Dataset) -> Search:
+        texts, answers, *negatives = (rows[column][:] for column in rows.column_names)
+        others = [text for column in negatives for text in column]
+        return Search(pair_search(texts, answers, others), self.config.batch_size)
+
+    def _loss(self, gather: bool) -> nn.Module:
+        kinds = {
+            "ours": partial(HardNegativeContrastiveLoss, temperature=self.config.temperature),
+            "mnrl": partial(CachedMultipleNegativesRankingLoss, scale=1 / self.config.temperature),
+        }
+        return kinds[self.config.loss](
+            self.model, mini_batch_size=self.config.mini_batch_size, gather_across_devices=gather
+        )
+
+
+def _save(model: SentenceTransformer, folder: Path) -> None:
+    encoder = model.transformers_model
+    if encoder.config.model_type == "codesage":
+        encoder.config.auto_map = dict(AUTO_MAP)
+    model.save_pretrained(str(folder), create_model_card=False)
