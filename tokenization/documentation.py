@@ -23,6 +23,7 @@ class Convention:
         unwrap: Takes comment markers or quotes off the raw text.
         inline: Patterns of inline markup with what stands in their place, applied in order.
         end: Pattern of a line at which the description is over (tags, sections, examples).
+        aside: Pattern of what is no part of the description although more of it follows: lines on parameters.
         description: Pattern of a tag that a description stands behind where none stands before the first tag.
         entities: Whether HTML entities such as `&lt;` are part of the convention.
     """
@@ -30,6 +31,7 @@ class Convention:
     unwrap: Callable[[str], str]
     inline: tuple[tuple[re.Pattern[str], str], ...]
     end: re.Pattern[str]
+    aside: re.Pattern[str] | None = None
     description: re.Pattern[str] | None = None
     entities: bool = False
 
@@ -96,6 +98,22 @@ def _unwrap_hash_comment(raw: str) -> str:
     return _HASH_HIDDEN.sub("", "\n".join("" if _HASH_DIRECTIVE.fullmatch(line) else line for line in lines))
 
 
+# Comments for tools; rules.
+_C_DIRECTIVE = re.compile(
+    r"[ \t]*(?:clang-format\b|NOLINT|IWYU\b|cppcheck|[LG]COVR?_|NOSONAR|coverity\[|lint\b).*", re.IGNORECASE
+)
+_RULE = re.compile(r"[ \t]*[-=*#~_+/<>|]{3,}[ \t]*")
+
+
+def _unwrap_c_comment(raw: str) -> str:
+    """The lines of a block comment, boxed or not, or of line comments, without directives and rules."""
+    if raw.startswith("/*"):
+        text = re.sub(r"(?<=\s)[*|]+[ \t]*$", "", _unwrap_block_comment(raw), flags=re.MULTILINE)
+    else:
+        text = re.sub(r"^[ \t]*//[/!]*<? ?", "", raw, flags=re.MULTILINE)
+    return "\n".join("" if _C_DIRECTIVE.fullmatch(line) or _RULE.fullmatch(line) else line for line in text.split("\n"))
+
+
 _PROSE_MARKUP = (
     (re.compile(r"<!--.*?-->", re.DOTALL), " "),
     (re.compile(r"</?(?:p|br|pre|ul|ol|dl|table|blockquote|div|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE), "\n\n"),
@@ -126,7 +144,62 @@ _MARKDOWN = (
 # Possessive, as what stands before it: an unclosed brace is given up at once.
 _BRACED = r"((?:[^{}]|\{[^{}]*\})*+)"
 
+# Tags of doxygen that begin something else than the description, and sections of comments in C.
+_DOXYGEN_TAG = (
+    r"(?:addtogroup|arg|attention|authors?|brief|bug|class|code|cond|copyright|copydoc|date|def|defgroup|deprecated|details?|dot"
+    r"|end\w+|example|exception|file|fn|headerfile|if|image|ingroup|internal|invariant|li|memberof|name|note|obsolete|overload"
+    r"|par|param|post|pre|private|protected|public|reimp|relate[sd]\w*|remarks?|result|retval|returns?|sa|see|short|since"
+    r"|snippet|static|test|throws?|todo|tparam|verbatim|version|warning)"
+)
+_C_SECTION = (
+    r"Args|Arguments?|Context|Deprecated|Examples?|Inputs?|Locking|Notes?|Outputs?|Param(?:eter)?s?|Preconditions?|Requires?"
+    r"|Results?|Returns?(?:[ ](?:codes?|values?))?|See[ ]also|Side[ ]effects?|Since|Stability|Thread[ ]safety|Usage"
+)
+
 CONVENTIONS: dict[str, Convention] = {
+    # kernel-doc, gtk-doc, doxygen and plain comments: one project has them side by side.
+    "doxygen": Convention(
+        unwrap=_unwrap_c_comment,
+        inline=(
+            # name: (annotation of gtk-doc) (another)
+            (re.compile(r"\A(\s*\w+[ \t]*:)(?:[ \t]*\([a-z-]+(?:[ \t][^()\n]*)?\))+[ \t:]*$", re.MULTILINE), r"\1"),
+            # some_name() - text of kernel-doc, also where the name is an old one
+            (re.compile(r"\A\s*(?:function\s+)?\w+(?:\(\)|_\w+)[ \t]+--?[ \t]+(?=\S)", re.IGNORECASE), ""),
+            (
+                re.compile(
+                    r"^[ \t]*\**(?:Abstract|Description|Purpose|Summary)\**[ \t]*:\**[ \t]*", re.M | re.IGNORECASE
+                ),
+                "",
+            ),
+            # \ref target "label", \c word, @code word@endcode
+            (re.compile(r"[\\@](?:sub)?ref[ \t]+\S+[ \t]+\"([^\"\n]+)\""), r"\1"),
+            (re.compile(r"[\\@](?:a|b|c|e|em|p|(?:sub)?ref|link|endlink|n|l)\b(?![ \t]*:)[ \t]*"), ""),
+            # @argument, %CONSTANT, #Type, &struct name
+            (
+                re.compile(r"^([ \t]*)@(?!" + _DOXYGEN_TAG + r"\b)(?=[A-Za-z_]\w*(?![\w.]*[ \t]*:))", re.MULTILINE),
+                r"\1",
+            ),
+            (re.compile(r"(?<=[^\s*][ \t(/'\"])@(?=[A-Za-z_])"), ""),
+            (re.compile(r"(?<![\w%#&.])(?:%(?=[A-Za-z_]\w\w)|#(?=[A-Z]\w)|&(?=[A-Za-z_]\w))"), ""),
+            (re.compile(r"``([^`\n]+)``|`([^`\n']+)[`']"), r"\1\2"),
+            (_EMPHASIS, r"\2"),
+        ),
+        end=re.compile(
+            r"^[ \t]*(?:[@\\](?:" + _DOXYGEN_TAG + r")\b(?![ \t]*:)|(?:" + _C_SECTION + r")[ \t]*:"
+            r"|(?:Parameters?|Arguments|Returns?|Inputs?|Outputs?|Examples?|Notes?)[ \t]*$|\|\[|```|~~~|#{1,6}[ \t])",
+            re.MULTILINE | re.IGNORECASE,
+        ),
+        # @name: text of kernel-doc and gtk-doc, up to a blank line, the next one or a section
+        aside=re.compile(r"^[ \t]*@[\w.]+[ \t]*:[^\n]*\n?(?:(?![ \t]*(?:@|\w+:))[ \t]*\S[^\n]*\n?)*", re.MULTILINE),
+        description=re.compile(
+            r"^[ \t]*[@\\](?:(?:brief|short|details?)\b[ \t:]*"
+            # a tag that takes no text, with text below
+            r"|(?:addtogroup|class|defgroup|fn|headerfile|ingroup|internal|memberof|name|obsolete|overload|private|protected"
+            r"|public|reimp|relate[sd]\w*|since|static)\b[^\n]*\n(?!\s*[@\\]|\s*\Z))",
+            re.MULTILINE,
+        ),
+        entities=True,
+    ),
     "docstring": Convention(
         unwrap=_unwrap_docstring,
         inline=(
@@ -292,7 +365,8 @@ _SENTENCE_END = re.compile(r"[.!?]+(?=[\"')\]]*(?:\s|$))[\"')\]]*")
 _LIST_ITEM = re.compile(r"\n[ \t]*(?:[-*+•o][ \t]|\(?\w{1,2}[.)][ \t])")
 _BULLET = re.compile(r"\A\s*[-+*•]\s+")
 _CALL = re.compile(
-    r"\s*(?:[\w.:\\]*[.:\\])?(\w+)\s*(?:\([^()]*\)\s*(?:(?:->|=>)[^\n]*(?:\n|$)|[-:–—=]+\s+|\n|$)|(?:--?|:)\s+)"
+    r"\s*(?:[\w.:\\]*[.:\\])?(\w+)\s*(?:\([^()]*\)\s*(?:(?:->|=>)[^\n]*(?:\n|$)|[-:–—=]+\s+|\n|$)|(?:--?|:)(?:\s+|$))"
+    r"|\s*(\w+)[ \t]*(?:\n|$)"
 )
 
 
@@ -324,7 +398,7 @@ def summarize(documentation: str, convention: Convention, name: str) -> str:
         name: The function's name.
     """
     for paragraph in re.split(r"\n[ \t]*\n", _description(documentation, convention)):
-        while (call := _CALL.match(paragraph)) and call[1] == name:
+        while (call := _CALL.match(paragraph)) and name in call.groups():
             paragraph = paragraph[call.end() :]
         prose = _LIST_ITEM.split(_BULLET.sub("", paragraph), maxsplit=1)[0]
         sentence = _first_sentence(" ".join(prose.split()))
@@ -336,6 +410,8 @@ def summarize(documentation: str, convention: Convention, name: str) -> str:
 def _description(documentation: str, convention: Convention) -> str:
     end = convention.end.search(documentation)
     head = documentation[: end.start()] if end else documentation
+    if convention.aside:
+        head = convention.aside.sub("\n\n", head)
     if convention.description and not head.strip() and (tag := convention.description.search(documentation)):
         end = convention.end.search(documentation, tag.end())
         return documentation[tag.end() : end.start() if end else None]
@@ -349,6 +425,7 @@ def _first_sentence(text: str) -> str:
         goes_on = following.islower() or following.isdigit()
         is_abbreviation = _ABBREVIATION.fullmatch(word) or (goes_on and _ABBREVIATION_OR_END.fullmatch(word))
         # Names of predicates and the like end so: the sentence goes on behind `empty?` in small letters.
-        if not (is_abbreviation if match[0].startswith(".") else following.islower()):
+        is_full_stop = match[0].startswith(".") and not match[0].startswith("..")
+        if not (is_abbreviation if is_full_stop else following.islower()):
             return text[: match.end()]
     return text.rstrip(" :")

@@ -9,12 +9,14 @@ A language's `identifiers.scm` captures every node that may be a name, and says 
 * definitions: `@class`, `@function`, `@attribute`, `@parameter`, `@variable`, `@type` (a type parameter). A class,
   function or attribute is reached both by its plain name and as a member, unless the capture says `.plain` or
   `.member` (a Python method is a `@function.member`: without an object its name means something else);
-* uses: `@use` (a plain name), `@use.call` (called), `@use.type` (in the place of a type), `@use.member` (behind a
-  separator such as a full stop), `@use.member.call`;
+* uses: `@use` (a plain name), `@use.call` (called), `@use.type` (in the place of a type), `@use.tag` (a type behind a
+  keyword that says so, such as C's `struct`: no other name is meant), `@use.member` (behind a separator such as a full
+  stop), `@use.member.call`;
 * `@import` (a name that an import binds), `@ignore` (a node in which nothing but that is a name of this file),
   `@keyword` (an argument's name in a call) with `@arguments` (the arguments it stands in, right behind the name of what
   is called) or `@element` (a tag that begins with that name: `<name keyword=…>`), `@scope` (a node in which parameters
-  and variables are local).
+  and variables are local), `@unparsed` (code that the grammar leaves as text, such as that of a macro: all its words are
+  uses, so the keywords of such a language stand in its `builtins.txt`).
 
 A node with several captures counts as the last of them in `_ROLES`. What queries can not tell is decided here, by name:
 
@@ -48,7 +50,7 @@ from .source import DEFAULT_LIMITS, Limits, Source, Unparsable, builtins_of, par
 
 Kind = Literal["class", "function", "parameter", "variable", "attribute", "call", "type"]
 
-_USES = ("use", "use.type", "use.call", "use.member", "use.member.call")
+_USES = ("use", "use.type", "use.tag", "use.call", "use.member", "use.member.call")
 _DEFINITIONS = (
     *("variable", "type", "parameter", "attribute.member", "attribute"),
     *("function.plain", "function.member", "function", "class"),
@@ -56,17 +58,31 @@ _DEFINITIONS = (
 # In rising strength: of several captures of a node the last one counts.
 _ROLES = (*_USES, *_DEFINITIONS, "keyword", "import")
 _MEMBER_USES = frozenset({"use.member", "use.member.call"})
-_PLAIN_USES = frozenset({"use", "use.type", "use.call", "variable", "import"})
+_PLAIN_USES = frozenset({"use", "use.type", "use.tag", "use.call", "variable", "import"})
+
+# A word of unparsed code, behind what is none: strings, comments and numbers.
+_WORD_OF_CODE = re.compile(
+    rb"""(?:L|u8?|U)?"(?:[^"\\\n]|\\.)*"|(?:L|u8?|U)?'(?:[^'\\\n]|\\.)*'|//[^\n]*|\.?\d[\w.']*
+    |(?:(?P<separator>\.(?<!\.\.)|->|::)\s*+)?(?P<name>[A-Za-z_$\x80-\xff][\w$\x80-\xff]*)(?P<call>(?=\s*\())?""",
+    re.DOTALL | re.VERBOSE,
+)
 
 # Which kind a use takes where its name has several definitions in one scope.
 _PREFERENCE: dict[str, tuple[Kind, ...]] = {
+    "use.tag": ("class", "type"),
     "use.call": ("function", "class", "parameter", "variable", "attribute", "type"),
     "use.member": ("attribute", "class", "function"),
     "use.member.call": ("function", "class", "attribute"),
 }
 _PLAIN_PREFERENCE: tuple[Kind, ...] = ("class", "type", "parameter", "variable", "attribute", "function")
 # Which use tells the kind of a name that has no definition.
-_TELLING_USES: dict[str, Kind] = {"use.type": "type", "use.call": "call", "use": "variable", "import": "variable"}
+_TELLING_USES: dict[str, Kind] = {
+    "use.type": "type",
+    "use.tag": "type",
+    "use.call": "call",
+    "use": "variable",
+    "import": "variable",
+}
 _TELLING_MEMBER_USES: dict[str, Kind] = {"use.member.call": "call", "use.member": "attribute"}
 
 
@@ -147,6 +163,11 @@ class _Names:
             for node in captures.get(role, ()):
                 start, end = node.byte_range
                 found[start] = end, role
+        for first, last in _spans(captures, "unparsed"):
+            for match in _WORD_OF_CODE.finditer(source.data, first, last):
+                if match["name"]:
+                    role = f"use{'.member' * bool(match['separator'])}{'.call' * (match['call'] is not None)}"
+                    found[match.start("name")] = match.end("name"), role
         self.imported: set[str] = set()
         for start, end in _spans(captures, "import"):
             text = source.slice(start, end)
@@ -222,8 +243,8 @@ def _kind_in_file(names: _Names, role: str, name: str) -> Kind | None:
     kind = _preferred(role, names.members.get(names.source.bare(name), ()) if is_member else names.plain.get(name, ()))
     if kind or _is_of_others(names, role, name):
         return kind
-    if not is_member and name in names.members:
-        return _preferred(role, names.members[name])
+    if not is_member and (kind := _preferred(role, names.members.get(name, ()))):
+        return kind
     telling = _TELLING_MEMBER_USES if is_member else _TELLING_USES
     return next(kind for use, kind in telling.items() if use in names.uses[name])
 

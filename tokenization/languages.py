@@ -90,7 +90,21 @@ _JSDOC = re.compile(
 )
 _JSDOC_OF_A_FUNCTION = re.compile(r"[\s*]@(?:api|param|returns?)\b")
 
+# A comment above a function, not one that goes on from what stands above it.
+_DOXYGEN = re.compile(r"/(?:/(?![/!]?<)|\*(?![*!]?<))")
+
 _ROWS = (
+    Language(
+        name="c",
+        extensions=(".c", ".h"),
+        grammars=(Grammar("tree_sitter_c"),),
+        convention="doxygen",
+        documentation=_DOXYGEN,
+        line_comment="//",
+        special_methods=re.compile(r"main|yy\w+"),
+        separators=frozenset({".", "->"}),
+        error_share=0.02,
+    ),
     Language(
         name="csharp",
         aliases=("c#", "cs", "c-sharp", "c_sharp"),

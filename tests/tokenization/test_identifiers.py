@@ -158,7 +158,7 @@ def test_names_of_the_standard_library_are_name_tokens():
 @pytest.mark.parametrize("purpose", ["identifiers", "functions"])
 def test_captures_of_the_queries_are_known(language, purpose):
     known = {
-        "identifiers": {*_ROLES, "scope", "ignore", "arguments", "element"},
+        "identifiers": {*_ROLES, "scope", "ignore", "arguments", "element", "unparsed"},
         "functions": {"function", "name", "body", "documentation", "comment", "annotation", "return", "closure"},
     }
     for grammar in LANGUAGES[language].grammars:
