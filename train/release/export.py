@@ -2,7 +2,8 @@
 
 Contract: the Hub folder opens through `AutoModel`, `AutoModelForMaskedLM`, `AutoModelForSequenceClassification`,
 `AutoTokenizer` and `SentenceTransformer` with `trust_remote_code=True` where open-codesage is not installed, and gives
-the embeddings of the trained model. What it holds is listed in `folder.FILES`, and nothing else is in it.
+the embeddings of the trained model. What it holds is listed in `folder.FILES`, and nothing else is in it; with `onnx`
+also `onnx_graph.GRAPH_FILES`, which give them in onnxruntime.
 
 Invariants: the config says `dtype: float32` whatever is stored, so a CPU computes in float32. The folder is checked by
 `folder.check_folder` before it gets its name: at `output` stands a whole, valid folder or what was there before.
@@ -26,6 +27,8 @@ class ExportConfig:
         output: the Hub folder to write.
         name: what the model card calls the model, NAME or USER/NAME on the Hub; the folder's name if not given.
         dtype: number format of the stored weights; bfloat16 halves the file. Either is opened as float32.
+        onnx: also write onnx/model.onnx, for onnxruntime; needs `pip install "open-codesage[onnx]"`.
+        int8: with onnx, also write onnx/model_int8.onnx, about a quarter of its size and less exact.
         licence: licence of the model, as the Hub spells it.
         languages: programming languages the model knows; those of the corpus if not given.
         corpus: corpus folder that the model was trained on, for the card's table of files, pairs and licences.
@@ -42,6 +45,8 @@ class ExportConfig:
     output: Path
     name: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
+    onnx: bool = False
+    int8: bool = False
     licence: str = "apache-2.0"
     languages: tuple[str, ...] = ()
     corpus: Path | None = None
@@ -72,7 +77,9 @@ def main(config: ExportConfig) -> Path:
 
     parameters = write_hub_folder(config)
     size = (config.output / "model.safetensors").stat().st_size
-    say(f"Export: {parameters:,} parameters as {config.dtype}, {size / 1e6:,.1f} MB of weights, {config.output}")
+    graphs = [f"{path.name} {path.stat().st_size / 1e6:,.1f} MB, " for path in sorted(config.output.glob("onnx/*"))]
+    weights = f"{size / 1e6:,.1f} MB of weights, {''.join(graphs)}"
+    say(f"Export: {parameters:,} parameters as {config.dtype}, {weights}{config.output}")
     return config.output
 
 
@@ -92,6 +99,7 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
     from ..data.folders import new_folder
     from .card import model_card
     from .folder import check_folder
+    from .onnx_graph import add_graphs
 
     output = config.output.absolute()
     replaced = check_output(config)
@@ -104,6 +112,8 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
         parameters = _write_model(sentence_model, folder, config.dtype)
         encoder, max_length = sentence_model[0].auto_model.config, sentence_model.max_seq_length
         model_card(config, encoder, parameters, max_length, converted_from).save(folder / "README.md")
+        if config.onnx:
+            add_graphs(folder, config.int8)
         if problems := check_folder(folder):
             raise ValueError("the exported folder is not valid:\n  " + "\n  ".join(problems))
     if replaced:
@@ -119,9 +129,16 @@ def check_output(config: ExportConfig) -> bool:
     """Check, before anything is read, that the folder can be written; say whether an earlier export is in the way.
 
     Raises:
-        ValueError: the name is none for the Hub, or something is in the way that must not be touched.
+        ValueError: the name is none for the Hub, something is in the way that must not be touched, or packages for
+            what is asked are missing.
     """
+    from .onnx_graph import require_packages
+
     _check_name(config)
+    if config.int8 and not config.onnx:
+        raise ValueError("int8 is the small form of the ONNX file: set onnx too")
+    if config.onnx:
+        require_packages()
     return _replaces(config)
 
 
@@ -139,6 +156,7 @@ def _check_name(config: ExportConfig) -> None:
 def _replaces(config: ExportConfig) -> bool:
     """Say whether an earlier export is in the way, and refuse to touch anything else."""
     from .folder import FILES
+    from .onnx_graph import GRAPH_FILES
 
     output = config.output
     if output.resolve() == config.model.resolve():
@@ -148,7 +166,7 @@ def _replaces(config: ExportConfig) -> bool:
     if not config.overwrite:
         raise ValueError(f"{output} is already there: set overwrite to replace it, or choose another output")
     for path in output.rglob("*"):
-        if not path.is_dir() and path.relative_to(output).as_posix() not in FILES:
+        if not path.is_dir() and path.relative_to(output).as_posix() not in FILES | GRAPH_FILES:
             raise ValueError(
                 f"{path} was not written by an export, so {output} is left as it is: choose another output"
             )

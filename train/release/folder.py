@@ -4,8 +4,8 @@ Contract: `check_folder` returns every problem it finds, in words that name the 
 empty list. `weight_problems` is the part of it that also fits a model folder under training.
 
 Invariant: nothing of the folder is executed. What `model_folders.faults` finds is found before any library opens it,
-its Python files are only parsed, and its weights are opened by our own classes, so the check is safe on a folder that
-somebody else has written.
+its Python files are only parsed, its weights are opened by our own classes, and its ONNX graphs are run by onnxruntime
+without any library of operators, so the check is safe on a folder that somebody else has written.
 """
 
 import ast
@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from ..model_folders import LOADING_ERRORS, PREFIX, TIED_HEAD, faults, stored_shapes, weight_files
+from .onnx_graph import GRAPH_FILES, graph_problems
 
 AUTO_MAP = {
     "AutoConfig": "configuration_codesage.CodeSageConfig",
@@ -68,7 +69,7 @@ def check_folder(folder: Path) -> list[str]:
     if not problems:
         problems = _tokenizer_problems(folder)
     if not problems:
-        problems = _embedding_problems(folder)
+        problems = _embedding_problems(folder) or graph_problems(folder)
     return problems
 
 
@@ -106,7 +107,7 @@ def weight_problems(folder: Path) -> list[str]:
 def _file_problems(folder: Path) -> list[str]:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name not in found]
-    for name in sorted(found - FILES.keys()):
+    for name in sorted(found - FILES.keys() - GRAPH_FILES.keys()):
         reason = "a pickle can run code when it is opened" if name.endswith(PICKLES) else "it is not part of a model"
         problems.append(f"{folder / name} does not belong in a Hub folder: {reason}; remove it")
     for name in sorted(found & FILES.keys()):
