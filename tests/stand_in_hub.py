@@ -136,7 +136,7 @@ def route(methods, pattern):
 
 
 class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
     hub: StandInHub
 
     def log_message(self, *_):

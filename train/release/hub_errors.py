@@ -14,7 +14,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     OfflineModeIsEnabled,
 )
 
-# RuntimeError: an upload that went wrong, as huggingface_hub and hf_xet report it. JSONDecodeError: no Hub has answered.
+# RuntimeError: an upload that failed, as huggingface_hub and hf_xet report it. JSONDecodeError: no Hub has answered.
 HUB_ERRORS = (HTTPError, OSError, RuntimeError, JSONDecodeError)
 
 LOG_IN = (
