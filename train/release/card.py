@@ -113,6 +113,8 @@ def model_card(
         base_model=config.base_model,
         converted_from=converted_from,
         dtype=config.dtype,
+        onnx=config.onnx,
+        int8=config.int8,
         data=config.data,
         encoder=encoder,
         parameters=parameters,
