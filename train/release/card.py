@@ -74,6 +74,7 @@ def model_card(
     parameters: int,
     max_length: int,
     converted_from: str | None = None,
+    special_tokens_as_text: bool = True,
 ) -> ModelCard:
     """Fill the template.
 
@@ -83,6 +84,7 @@ def model_card(
         parameters: number of the encoder's parameters.
         max_length: longest input in tokens, EOS included.
         converted_from: the published checkpoint that the model is, in another form; None: it was trained here.
+        special_tokens_as_text: whether the tokenizer takes the name of a special token in a text as text.
 
     Raises:
         ValueError: a record can not be read; the message names it.
@@ -115,6 +117,7 @@ def model_card(
         dtype=config.dtype,
         onnx=config.onnx,
         int8=config.int8,
+        special_tokens_as_text=special_tokens_as_text,
         data=config.data,
         encoder=encoder,
         parameters=parameters,

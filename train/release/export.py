@@ -111,7 +111,9 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
     with new_folder(fresh) as folder:
         parameters = _write_model(sentence_model, folder, config.dtype)
         encoder, max_length = sentence_model[0].auto_model.config, sentence_model.max_seq_length
-        model_card(config, encoder, parameters, max_length, converted_from).save(folder / "README.md")
+        as_text = sentence_model.tokenizer.split_special_tokens
+        card = model_card(config, encoder, parameters, max_length, converted_from, as_text)
+        card.save(folder / "README.md")
         if config.onnx:
             add_graphs(folder, config.int8)
         if problems := check_folder(folder):

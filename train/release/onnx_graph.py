@@ -7,8 +7,9 @@ compares every graph of a folder with its weights. With numpy alone, the embeddi
 
     session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")
     tokenizer = tokenizers.Tokenizer.from_file(f"{folder}/tokenizer.json")
+    tokenizer.encode_special_tokens = True
     tokenizer.enable_truncation(max_length)
-    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)
+    tokenizer.enable_padding(pad_id=pad_id)
     rows = tokenizer.encode_batch(texts)
     batch = {name: np.array([getattr(row, name.removeprefix("input_")) for row in rows]) for name in INPUTS}
     embeddings = session.run(["pooler_output"], batch)[0]
