@@ -120,9 +120,11 @@ def _read(source: str, split: str) -> Dataset:
     options = {"keep_default_na": False} if reader == "csv" else {}
     try:
         return load_dataset(reader, data_files=str(path), split="train", **options)
-    except (DatasetGenerationError, ValueError, OSError) as error:
+    except (DatasetGenerationError, ValueError, OSError, StopIteration) as error:
         cause = error.__cause__ or error
-        raise ValueError(f"{source} can not be read as {reader}: {type(cause).__name__}: {cause}") from error
+        raise ValueError(
+            f"{source} holds no rows, or none that can be read as {reader}: {type(cause).__name__}: {cause}"
+        ) from error
 
 
 def _download(source: str, split: str) -> Dataset:

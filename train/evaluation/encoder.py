@@ -11,7 +11,7 @@ import open_codesage.modeling  # noqa: F401  (registers the model classes)
 import torch
 from sentence_transformers import SentenceTransformer
 
-from ..model_folders import require_sound
+from ..model_folders import LOADING_ERRORS, require_sound
 from ..stages.checkpoints import require_safetensors
 
 
@@ -33,7 +33,7 @@ def open_sentence_model(model: str) -> SentenceTransformer:
     options = {"dtype": torch.float32, "use_safetensors": True}
     try:
         return SentenceTransformer(model, model_kwargs=options, local_files_only=local)
-    except (OSError, ValueError) as error:
+    except LOADING_ERRORS as error:
         kind = "The folder" if local else "There is no such folder, and as a Hub id it"
         raise ValueError(f"model {model}: {kind} can not be opened: {error}") from error
 
@@ -60,8 +60,11 @@ class Encoder:
     ) -> None:
         self.model = open_sentence_model(model) if isinstance(model, str) else model
         self.batch_size, self.show_progress = batch_size, show_progress
+        longest = self.model.max_seq_length
         if max_length is not None:
-            limit_length(self.model, max_length)
+            if longest is not None and max_length > longest:
+                raise ValueError(f"max_length is {max_length}, but {model} takes at most {longest} tokens")
+            self.model.max_seq_length = max_length
 
     def queries(self, texts: list[str]) -> torch.Tensor:
         """Embed queries: float32 [number of texts, width], on the CPU."""
@@ -73,15 +76,3 @@ class Encoder:
             texts, batch_size=self.batch_size, convert_to_tensor=True, show_progress_bar=self.show_progress
         )
         return vectors.float().cpu()
-
-
-def limit_length(model: SentenceTransformer, max_length: int) -> None:
-    """Let a model cut its inputs to `max_length` tokens.
-
-    Raises:
-        ValueError: the model can not take inputs of this length.
-    """
-    longest = model.max_seq_length
-    if longest is not None and max_length > longest:
-        raise ValueError(f"max_length is {max_length}, but the model takes at most {longest} tokens")
-    model.max_seq_length = max_length

@@ -35,7 +35,7 @@ from .checkpoints import read_json
 from .finetune import FinetuneConfig
 from .runs import LOG
 from .trainers import UndisturbedTraining
-from .tuning import Figures, Rows, Task, location
+from .tuning import Figures, Rows, Task, location, longest_input
 
 
 class ClassificationTrainer(UndisturbedTraining, Trainer):
@@ -157,10 +157,7 @@ def _open(config: FinetuneConfig, names: list[str]) -> tuple[PreTrainedTokenizer
     except (OSError, ValueError) as error:
         kind = "The folder" if Path(where).exists() else "There is no such folder, and as a Hub id it"
         raise ValueError(f"model {config.model}: {kind} can not be opened: {error}") from error
-    longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 512)
-    if config.max_length is not None and config.max_length > longest:
-        raise ValueError(f"max_length is {config.max_length}, but the model takes at most {longest} tokens")
-    tokenizer.model_max_length = config.max_length or longest
+    tokenizer.model_max_length = longest_input(config, model.config, tokenizer.model_max_length)
     return tokenizer, model
 
 

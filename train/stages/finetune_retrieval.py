@@ -21,7 +21,7 @@ from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 
 from ..data.tables import is_corpus
 from ..evaluation.bm25 import BM25
-from ..evaluation.encoder import Encoder, limit_length, open_sentence_model
+from ..evaluation.encoder import Encoder, open_sentence_model
 from ..evaluation.ranking import measure, top_k
 from ..evaluation.retrieval import SearchTask, pair_search
 from ..release.folder import AUTO_MAP
@@ -29,7 +29,7 @@ from .adapters import lora, merged
 from .finetune import FinetuneConfig
 from .losses import HardNegativeContrastiveLoss
 from .trainers import SentenceTrainer
-from .tuning import Figures, Rows, Task, location
+from .tuning import Figures, Rows, Task, location, longest_input
 
 DEPTH, CUTOFF = 1000, 10
 
@@ -68,10 +68,10 @@ class Retrieval(Task):
         if not isinstance(self.model[-1], Normalize):
             # Answers are found by cosine.
             self.model.append(Normalize())
-        if config.max_length is not None:
-            limit_length(self.model, config.max_length)
+        encoder = self.model.transformers_model
+        self.model.max_seq_length = longest_input(config, encoder.config, self.model.max_seq_length)
         if config.method == "lora":
-            self.model.add_adapter(lora(self.model.transformers_model, config.lora_rank, "FEATURE_EXTRACTION"))
+            self.model.add_adapter(lora(encoder, config.lora_rank, "FEATURE_EXTRACTION"))
 
     @staticmethod
     def columns(config: FinetuneConfig) -> tuple[list[str], list[str]]:

@@ -16,7 +16,15 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from datasets import Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from transformers import (
+    PreTrainedConfig,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 
 from ..console import say
@@ -259,3 +267,17 @@ def _settings(config: FinetuneConfig, rows: Rows) -> dict[str, Any]:
 def location(model: str) -> str:
     """Give the absolute path of a model folder, which adapters remember, or a Hub id as it is."""
     return str(Path(model).resolve()) if Path(model).exists() else model
+
+
+def longest_input(config: FinetuneConfig, encoder: PreTrainedConfig, usual: int) -> int:
+    """Say to how many tokens texts are cut: as told, else as the model did.
+
+    Raises:
+        ValueError: the model has no positions for so many.
+    """
+    positions = getattr(encoder, "max_position_embeddings", None)
+    if positions is None:
+        return config.max_length or usual
+    if config.max_length is not None and config.max_length > positions:
+        raise ValueError(f"max_length is {config.max_length}, but the model has {positions} positions")
+    return config.max_length or min(usual, positions)
