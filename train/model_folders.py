@@ -46,7 +46,7 @@ JSON_BYTES = 4 << 20
 TOKENIZER_BYTES = 64 << 20
 DEPTH = 64
 LABELS = 100_000
-OTHER_LAYERS = 1_000
+FEW = 128
 SECONDS = 60
 
 # What a broken file makes the libraries raise; anything else is a fault of ours and keeps its traceback.
@@ -77,6 +77,8 @@ def faults(folder: Path) -> list[str]:
     Returns:
         One sentence per fault; none, an empty list.
     """
+    if not folder.is_dir():
+        return [f"{folder} is not a folder"]
     try:
         parts = [folder, *_modules(folder)]
         return [fault for part in dict.fromkeys(parts) for fault in _part_faults(part)]
@@ -208,7 +210,7 @@ def _count_faults(part: Path, config: dict[str, Any], stored: int) -> Iterator[s
             for key, value in outer.items() if isinstance(outer, dict) else ():
                 if not isinstance(value, int):
                     continue
-                if _COUNTED.search(key) and value > max(stored, OTHER_LAYERS):
+                if _COUNTED.search(key) and value > max(stored, FEW):
                     yield f"{part / CONFIG}: {key} is {value}, but {stored} weights are stored"
                 if key == "num_labels" and value > LABELS:
                     yield f"{part / CONFIG}: {key} is {value}, more than the {LABELS:,} that are supported"
@@ -251,8 +253,10 @@ def _declaration_faults(part: Path, stored: dict[Path, dict[str, tuple[int, ...]
         for name, shape in shapes.items()
         if (wanted := declared.get(name.removeprefix(PREFIX), shape)) != shape
     ]
+    if problems:
+        return [problems[0] + (f" (and {len(problems) - 1} more)" if problems[1:] else "")]
     missing = sorted(declared.keys() - names - {TIED_HEAD})
-    if missing and not problems:
+    if missing:
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         problems.append(f"{part}: the weights lack {', '.join(missing[:8])}{more}, which config.json asks for")
     return problems
@@ -272,11 +276,19 @@ def _value_faults(file: Path) -> Iterator[str]:
 
 
 def _tokenizer_faults(part: Path, config: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    where = part / "tokenizer_config.json"
     length = settings.get("model_max_length")
     if length is not None and (isinstance(length, bool) or not isinstance(length, int | float) or length < 1):
-        return [f"{part / 'tokenizer_config.json'}: model_max_length is {length!r}, not a number of tokens"]
+        return [f"{where}: model_max_length is {length!r}, not a number of tokens"]
+    for key in ("tokenizer_file", "vocab_file", "merges_file"):
+        if isinstance(elsewhere := settings.get(key), str) and Path(elsewhere).is_file():
+            return [f"{where} names the file {elsewhere!r}; such a path is never followed: remove {key}"]
+    if "fast_tokenizer_files" in settings:
+        return [f"{where} names fast_tokenizer_files, which could lie anywhere: remove it, tokenizer.json is enough"]
     path = part / "tokenizer.json"
     if not path.exists():
+        if (part / "vocab.json").exists():
+            read_object(part / "vocab.json", TOKENIZER_BYTES)
         return []
     try:
         largest = probe_tokenizer(path)
@@ -317,4 +329,5 @@ def _probe(content: bytes) -> tuple[int, str]:
         return int(done.stdout), ""
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     told = [line for line in lines if not line.startswith(("note:", "thread"))]
-    return 0, (told[-1] if told else f"the process ended with status {done.returncode}")[:300]
+    reason = re.sub(r"^[\w.]+(Exception|Error): ", "", told[-1]) if told else f"exit status {done.returncode}"
+    return 0, reason[:300]

@@ -26,7 +26,9 @@ def main() -> None:
     except ImportError:  # Windows, where a process can not limit its own memory
         pass
     else:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     tokenizer = Tokenizer.from_str(sys.stdin.buffer.read().decode("utf-8"))
     # transformers sets the length of its outputs anew in each call, but it never undoes what breaks while it opens.
     if tokenizer.truncation is not None:
