@@ -24,6 +24,7 @@ import yaml
 
 Config = TypeVar("Config")
 
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -107,7 +108,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     if _is_mapping(hint):
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: expected a mapping, got {value!r}")
-        return value
+        return _with_numbers(value)
     try:
         if hint is bool:
             return _BOOLEANS[str(value).lower()]
@@ -135,7 +136,12 @@ class _KeyValue(argparse.Action):
             inner = mapping
             for part in outer:
                 inner = inner.setdefault(part, {})
-            inner[last] = yaml.safe_load(value)
+                if not isinstance(inner, dict):
+                    raise ConfigError(f"{option_string}: {key} opens {part}, which has a value already")
+            try:
+                inner[last] = yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                raise ConfigError(f"{option_string}: {item!r} is not YAML behind the equals sign: {error}") from error
         setattr(namespace, self.dest, mapping)
 
 
@@ -200,6 +206,15 @@ def _convert_all(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[
 def _required(cls: type[Any]) -> list[str]:
     unset = dataclasses.MISSING
     return [f.name for f in dataclasses.fields(cls) if f.default is unset and f.default_factory is unset]
+
+
+def _with_numbers(value: Any) -> Any:
+    """A YAML value in which `5e-3`, which YAML reads as a string, is a number, too."""
+    if isinstance(value, dict):
+        return {key: _with_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(inner) for inner in value]
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 def _is_mapping(hint: Any) -> bool:

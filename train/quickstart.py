@@ -10,7 +10,6 @@ Invariant: no step sees held-out modules but the evaluation; the figures at the 
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -67,6 +66,11 @@ class QuickstartConfig:
     evaluate: dict[str, Any] = field(default_factory=dict)
     export: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        taken = ("corpus", "tokenizer", *(model for model in EVALUATED if model != "bm25"), "evaluation", "steps")
+        if Path(self.name).name != self.name or self.name.startswith(".") or self.name in taken:
+            raise ValueError(f"name is {self.name!r}: give a plain name, but none of {', '.join(taken)}")
+
 
 EVALUATED = ("untrained", "stage1", "stage2", "bm25")
 """What is measured, in the order of the table."""
@@ -85,7 +89,8 @@ folder, texts = sys.argv[2], json.loads(sys.argv[3])
 if sys.argv[1] == "AutoModel":
     from transformers import AutoModel, AutoTokenizer
     model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
-    batch = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)(texts, padding=True, return_tensors="pt")
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     with torch.no_grad():
         embeddings = torch.nn.functional.normalize(model(**batch).pooler_output)
 else:
@@ -111,10 +116,10 @@ def main(config: QuickstartConfig) -> Path:
     recipe = read_recipe(RECIPE)
 
     def settings(cls: type[Any], section: str, **fixed: Any) -> Any:
-        changed = {**recipe[section], **getattr(config, section)}
-        if "model" in recipe[section]:
-            changed["model"] = {**recipe[section]["model"], **getattr(config, section).get("model", {})}
-        return make_config(cls, changed | fixed, f"quickstart: {section}")
+        given = getattr(config, section)
+        if taken := sorted(given.keys() & fixed.keys()):
+            raise ValueError(f"quickstart: {section}: {', '.join(taken)} is set by the quickstart's own options")
+        return make_config(cls, _merged(recipe[section], given) | fixed, f"quickstart: {section}")
 
     source = {"source": config.source, "dataset": config.dataset, "languages": config.languages, "seed": config.seed}
     extraction = settings(extract.ExtractConfig, "extract", output=corpus, **source)
@@ -141,7 +146,7 @@ def main(config: QuickstartConfig) -> Path:
         baselines=tuple(figures[name] for name in EVALUATED if name != "stage2"),
     )
 
-    steps = Steps(out / "steps", STEPS)
+    steps = Steps(out, STEPS)
     steps.run("extract", extraction, extract.main)
     steps.run("tokenizer", tokens, tokenizer.main)
     steps.run("untrained", dataclasses.replace(stage_one, output=models["untrained"]), _write_untrained)
@@ -153,9 +158,28 @@ def main(config: QuickstartConfig) -> Path:
     _reopen(hub_folder, list(config.queries))
     _answer(hub_folder, corpus, list(config.queries))
     say(_table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in figures.items()}))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    say(f"\n{time.perf_counter() - begin:.0f} s in all, {peak:.1f} GiB of memory at most.\nThe model: {hub_folder}")
+    say(f"\n{time.perf_counter() - begin:.0f} s in all{_most_memory()}.\nThe model: {hub_folder}")
     return hub_folder
+
+
+def _merged(recipe: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with the changes; mappings in it are changed entry by entry."""
+    merged = dict(recipe)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        merged[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _most_memory() -> str:
+    """The most memory that this process or one that it started has held, in words; nothing where none can tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    here, there = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return f", at most {here / unit:.1f} GiB of memory in this process and {there / unit:.1f} in one that it started"
 
 
 def _write_untrained(config: pretrain.PretrainConfig) -> Path:
@@ -230,4 +254,9 @@ def _table(results: dict[str, dict[str, Any]]) -> str:
     for name, result in results.items():
         values = [f"{result['metrics'][metric]:.1f}" for metric in names]
         lines.append(f"| {titles[name]} | {' | '.join(values)} |")
+    final, untrained = (results[name]["metrics"]["mrr"] for name in ("stage2", "untrained"))
+    lines.append(
+        f"\nThe MRR after Stage II is {final / untrained:.1f} times that of the untrained model, "
+        f"{final / first['chance_mrr']:.1f} times that of a random order ({first['chance_mrr']:.2f})."
+    )
     return "\n".join(lines)

@@ -51,6 +51,13 @@ def test_options_win_over_recipe_and_recipe_over_defaults(tmp_path):
     )
 
 
+def test_numbers_with_an_exponent_are_numbers_in_mappings_too(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("output: o\nmodel: {rate: 5e-3, inner: {wte: 3e-2}, name: e5}\n")
+    config = load_config(ExampleConfig, ["--config", str(recipe), "--model", "width=1e-4"])
+    assert config.model == {"rate": 5e-3, "inner": {"wte": 3e-2}, "name": "e5", "width": 1e-4}
+
+
 def test_lists_and_none_on_the_command_line():
     config = load_config(ExampleConfig, ["--output", "o", "--sources", "x", "y", "--seed", "none", "--bf16", "false"])
     assert config.sources == ("x", "y")
@@ -72,6 +79,8 @@ def test_lists_and_none_on_the_command_line():
         ("output: o\n", ["--mode", "quick"], "'quick' is none of fast, slow"),
         ("output: o\n", ["--stepz", "3"], "did you mean '--steps'"),
         ("output: o\n", ["--model", "hidden"], "write key=value"),
+        ("output: o\n", ["--model", "a={"], "is not YAML behind the equals sign"),
+        ("output: o\n", ["--model", "rope=1", "rope.theta=2"], "rope.theta opens rope, which has a value already"),
     ],
 )
 def test_errors_name_the_key_and_the_remedy(tmp_path, recipe, argv, message):

@@ -192,6 +192,12 @@ def test_a_loss_that_passes_by_is_no_collapse():
     assert watch([5.0] * 4 + [4.0] * 96) == []
 
 
+def test_a_loss_that_leaves_the_value_later_is_no_longer_a_collapse():
+    alarm, recovery = watch([5.0] * 40 + [4.0] * 40)
+    assert alarm.startswith("COLLAPSE")
+    assert "has left the value of collapse" in recovery
+
+
 def test_noise_around_the_value_is_smoothed():
     noisy = [5.0 + 0.15 * (-1) ** number for number in range(100)]  # single values are 3 % off
     assert len(watch(noisy)) == 1
@@ -219,6 +225,7 @@ def test_a_continued_run_remembers_what_the_alarm_has_seen():
         ({"matryoshka_dims": (64,)}, "32"),
         ({"batch_size": 5000}, "do not fill a batch of 5,000"),
         ({"languages": ("cobol",)}, "cobol"),
+        ({"languages": ("rb",)}, "no ruby"),
         ({"trainer": {"learning_rate": 1.0}}, "learning_rate is set by this command"),
         ({"trainer": {"gradient_accumulation_steps": 2}}, "gradient_accumulation_steps is set by this command"),
         ({"trainer": {"no_such": 1}}, "no_such"),

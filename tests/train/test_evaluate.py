@@ -127,7 +127,7 @@ def test_metrics_are_written_to_a_new_folder(corpus, tmp_path):
     config = EvaluateConfig(model="bm25", corpus=corpus, output=tmp_path / "figures", cutoff=3, depth=5)
     result = main(config)
     assert json.loads((tmp_path / "figures" / "metrics.json").read_text()) == result
-    assert result.keys() == {"model", "protocol", "queries", "documents", "metrics"}
+    assert result.keys() == {"model", "protocol", "queries", "documents", "metrics", "chance_mrr"}
     assert result["metrics"].keys() == {"mrr", "recall@3"}
     assert "within the first 5" in result["protocol"]
     with pytest.raises(ValueError, match="figures is already there"):

@@ -80,3 +80,23 @@ def test_an_unknown_setting_of_a_step_is_one_line_and_starts_nothing(tmp_path, c
     assert cli.main(["quickstart", "--output", str(tmp_path / "out"), "--contrast", "stepz=3"]) == 1
     assert "quickstart: contrast: unknown key 'stepz'; did you mean 'steps'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pretrain", "seed=3"], "pretrain: seed is set by the quickstart's own options"),
+        (["--name", "../model"], "give a plain name"),
+        (["--name", "stage1"], "give a plain name"),
+    ],
+)
+def test_settings_that_would_be_lost_or_reach_elsewhere_are_refused(tmp_path, capsys, arguments, message):
+    assert cli.main(["quickstart", "--output", str(tmp_path / "out"), *arguments]) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_changed_entries_of_a_mapping_leave_the_others_of_the_recipe():
+    recipe = {"steps": 3, "trainer": {"learning_rate_mapping": {"wte": 0.03}}}
+    merged = quickstart._merged(recipe, {"trainer": {"disable_tqdm": True}, "steps": 4})
+    assert merged == {"steps": 4, "trainer": {"learning_rate_mapping": {"wte": 0.03}, "disable_tqdm": True}}

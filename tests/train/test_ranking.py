@@ -1,9 +1,11 @@
 """Rankings are exact, the same in blocks as at once, and their figures are those computed by hand."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
-from open_codesage.train.evaluation.ranking import measure, rank_functions, top_k
+from open_codesage.train.evaluation.ranking import chance_mrr, measure, rank_functions, top_k
 
 
 def dense(queries, documents, k):
@@ -109,3 +111,10 @@ def test_many_queries_are_measured_in_portions_without_a_difference():
     figures = measure(rankings, relevant, 10)
     assert figures["mrr"] == pytest.approx(100 * sum(1 / rank for rank in found) / rows)
     assert figures["recall@10"] == pytest.approx(100 * sum(rank <= 10 for rank in found) / rows)
+
+
+@pytest.mark.parametrize("relevant", [[{0}], [{1, 4}], [{0}, {1, 2, 3}]])
+def test_the_mrr_of_chance_is_the_mean_over_all_orders(relevant):
+    orders = list(permutations(range(5)))
+    reciprocal = [1 / (1 + min(order.index(n) for n in numbers)) for order in orders for numbers in relevant]
+    assert chance_mrr([frozenset(numbers) for numbers in relevant], 5) == pytest.approx(100 * np.mean(reciprocal))

@@ -1,5 +1,6 @@
 """Steps are done once, remembered, and done again when their settings change."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Workshop:
         self.stop_at = None
 
     def run(self, sizes=(1, 1, 1)):
-        steps = Steps(self.folder / "steps", NAMES)
+        steps = Steps(self.folder, NAMES)
         configs = {name: StepConfig(self.folder / name, size) for name, size in zip(NAMES, sizes, strict=True)}
         return [steps.run(name, config, lambda c, name=name: self._act(name, c)) for name, config in configs.items()]
 
@@ -47,7 +48,7 @@ def test_finished_steps_are_not_done_again_and_keep_their_results(workshop):
     assert workshop.done == list(NAMES)
     assert [result["size"] for result in workshop.run()] == [1, 1, 1]
     assert workshop.done == list(NAMES)
-    assert first[0]["output"] == str(workshop.folder / "first"), "the same new as from the record"
+    assert first[0]["output"] == "first", "relative to the root, the same new as from the record"
 
 
 def test_an_interrupted_run_goes_on_with_the_interrupted_step(workshop):
@@ -90,3 +91,28 @@ def test_settings_changed_after_an_interruption_start_the_step_afresh(workshop):
     interrupt_second(workshop)
     workshop.run(sizes=(1, 2, 1))
     assert not (workshop.folder / "second.run").exists()
+
+
+def test_what_no_record_speaks_of_is_not_removed(workshop):
+    (workshop.folder / "second").mkdir()
+    (workshop.folder / "second" / "mine").touch()
+    workshop.run()
+    assert (workshop.folder / "second" / "mine").exists()
+
+
+def test_a_step_whose_output_is_gone_is_done_again_with_all_after_it(workshop):
+    workshop.run()
+    shutil.rmtree(workshop.folder / "second")
+    workshop.run()
+    assert workshop.done == [*NAMES, "second", "third"]
+
+
+def test_a_copied_run_goes_on_by_itself_and_leaves_the_original_alone(workshop, tmp_path_factory):
+    workshop.run()
+    copy = Workshop(tmp_path_factory.mktemp("copies") / "copy")
+    shutil.copytree(workshop.folder, copy.folder)
+    copy.run()
+    assert copy.done == []
+    copy.run(sizes=(2, 1, 1))
+    assert copy.done == list(NAMES)
+    assert all((workshop.folder / name / "begun").exists() for name in NAMES)

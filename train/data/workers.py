@@ -141,7 +141,7 @@ class _Pool(Generic[Item, Result]):
             if worker.connection in readable:
                 try:
                     answer = worker.connection.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):  # Also killed in the middle of its answer.
                     reason: Loss = "crash"
                 else:
                     self.busy.remove(worker)

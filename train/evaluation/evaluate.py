@@ -54,15 +54,15 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
     """Measure a model.
 
     Returns:
-        What `metrics.json` holds: the model, the protocol, the numbers of queries and documents, and the metrics in
-        percent.
+        What `metrics.json` holds: the model, the protocol, the numbers of queries and documents, the metrics in
+        percent, and the MRR of a random order.
 
     Raises:
         ValueError: the corpus or the model is missing or malformed, nothing is held out, or the output is there
             already.
     """
     from ..data.corpus import Corpus
-    from .ranking import measure, top_k
+    from .ranking import chance_mrr, measure, top_k
     from .retrieval import held_out_search
 
     functions = Corpus(config.corpus).functions("held_out", config.languages or None)
@@ -85,6 +85,7 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
         "queries": len(task.queries),
         "documents": len(task.documents),
         "metrics": metrics,
+        "chance_mrr": chance_mrr(task.relevant, len(task.documents)),
     }
     if config.output is not None:
         with new_folder(config.output) as folder:

@@ -102,3 +102,21 @@ def measure(
         "mrr": 100 * totals[reciprocal_rank] / len(relevant),
         f"recall@{cutoff}": 100 * totals[recall] / len(relevant),
     }
+
+
+def chance_mrr(relevant: Sequence[frozenset[int]], documents: int) -> float:
+    """The mean reciprocal rank to be expected of a random order, in percent.
+
+    Args:
+        relevant: the relevant documents of every query, at least one each.
+        documents: how many documents there are.
+    """
+    ranks = np.arange(1, documents + 1)
+    expected = {}
+    for count in {len(numbers) for numbers in relevant}:
+        # Share of orders in which none of `count` documents stands before a rank, and from that where the first stands.
+        none_before = np.ones(documents + 1)
+        for taken in range(count):
+            none_before *= np.clip(documents - taken - np.arange(documents + 1), 0, None) / (documents - taken)
+        expected[count] = ((none_before[:-1] - none_before[1:]) / ranks).sum()
+    return float(100 * np.mean([expected[len(numbers)] for numbers in relevant]))

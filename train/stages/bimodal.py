@@ -14,6 +14,7 @@ from typing import Any
 import open_codesage.modeling  # noqa: F401  registers the Auto classes
 import torch
 from datasets import Dataset
+from open_codesage.tokenization.languages import resolve_language
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
@@ -102,7 +103,8 @@ def run(config: ContrastConfig) -> Path:
     set_seed(config.seed)
     model = _model(config)
     with args.main_process_first(local=False):
-        pairs, held_out = (corpus.functions(split, config.languages or None) for split in ("train", "held_out"))
+        languages = [resolve_language(language) for language in config.languages] or None
+        pairs, held_out = (corpus.functions(split, languages) for split in ("train", "held_out"))
     columns = ["summary", "code", *(["hard_positive"] if config.hard_positive_share else []), LANGUAGE]
     if config.name_mask_share:
         nameless = list(map(without_name, pairs["summary"], pairs["name"]))

@@ -1,7 +1,8 @@
 """Notices an encoder that maps everything to one point, the way in which contrastive training fails.
 
-Contract: `CollapseAlarm` is a trainer callback that watches the logged training loss. It speaks once, and leaves its
-message in the log, as `collapse`, and in its attribute `message`.
+Contract: `CollapseAlarm` is a trainer callback that watches the logged training loss. It speaks when the loss stays at
+the value of collapse, and again if it leaves that later; both are in the log, as `collapse`. Its attribute `message` is
+None unless the training is collapsed now.
 
 Invariant: it judges steps after the warm-up only, and a loss that merely passes by the value of collapse is no alarm.
 """
@@ -17,19 +18,17 @@ TOLERANCE = 0.01
 class CollapseAlarm(TrainerCallback):
     """Reports a training loss that stays at the value that it has when all similarities are equal.
 
-    The loss is smoothed exponentially over about a third of `patience`. The alarm is raised when the smoothed loss has
-    been within 1 % of `value` for `patience` steps after the warm-up.
+    Patience is a tenth of all steps, but no fewer than 10. The loss is smoothed exponentially over about a third of
+    that. The alarm is raised when the smoothed loss has been within 1 % of `value` for so long after the warm-up.
 
     Args:
         value: the loss when all similarities are equal, see `collapse_value`.
         report: called with the message.
-        patience: steps to wait; a tenth of all steps, but no fewer than 10, if not given.
     """
 
-    def __init__(self, value: float, report: Callable[[str], None], patience: int | None = None) -> None:
+    def __init__(self, value: float, report: Callable[[str], None]) -> None:
         self.value = value
         self.report = report
-        self.patience = patience
         self.message: str | None = None
         self._smoothed: float | None = None
         self._last_step = self._inside_since = 0
@@ -53,12 +52,12 @@ class CollapseAlarm(TrainerCallback):
         """Judge one log entry of the training loss."""
         known = self.message
         self._observe(args, state, state.log_history[-1])
-        if self.message and not known:
-            self.report(self.message)
-            state.log_history[-1]["collapse"] = self.message
+        if bool(self.message) != bool(known):
+            news = self.message or f"the training loss has left the value of collapse after {self._last_step:,} steps"
+            self.report(news)
+            state.log_history[-1]["collapse"] = news
 
     def _observe(self, args: TrainingArguments, state: TrainerState, entry: dict[str, Any]) -> None:
-        self.message = self.message or entry.get("collapse")
         if "loss" not in entry:
             return
         step, begin = int(entry["step"]), self._last_step
@@ -67,14 +66,14 @@ class CollapseAlarm(TrainerCallback):
         if begin < warmup:
             self._inside_since = step
             return
-        patience = self.patience or max(10, state.max_steps // 10)
+        patience = max(10, state.max_steps // 10)
         weight = 1.0 if self._smoothed is None else min(1.0, 3 * (step - begin) / patience)
         self._smoothed = (1 - weight) * (self._smoothed or 0.0) + weight * entry["loss"]
         if abs(self._smoothed - self.value) > TOLERANCE * self.value:
-            self._inside_since = step
+            self._inside_since, self.message = step, None
         elif step - self._inside_since >= patience and not self.message:
             self.message = (
                 f"COLLAPSE: after {step:,} steps the training loss has stayed at {self._smoothed:.3f}, within 1 % of "
-                f"{self.value:.3f}, its value when all embeddings are the same. Nothing is being learnt. Remedies: "
-                "a longer Stage I, a longer warm-up (warmup_steps), a lower learning_rate"
+                f"{self.value:.3f}, its value when all embeddings are the same. If it stays there nothing is learnt. "
+                "Remedies: a longer Stage I, a longer warm-up (warmup_steps), a lower learning_rate"
             )

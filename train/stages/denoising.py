@@ -39,6 +39,7 @@ from ..data.folders import new_folder
 from ..data.masking import IGNORED, IdentifierMaskingCollator
 from ..data.shards import prepare_shards
 from ..data.stream import EpochStream
+from ..model_folders import require_sound
 from .checkpoints import (
     SealedCheckpoints,
     begin_run,
@@ -130,6 +131,7 @@ def run(config: PretrainConfig) -> Path:
     report = speaker(args)
     if not (config.tokenizer / "tokenizer.json").is_file():
         raise ValueError(f"{config.tokenizer} is not a tokenizer folder: write one with `open-codesage tokenizer`")
+    require_sound(config.tokenizer)
     tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
     with args.main_process_first(local=False):
         corpus = Corpus(config.corpus)
@@ -144,12 +146,12 @@ def run(config: PretrainConfig) -> Path:
     checkpoint = begin_run(run_folder(config.output), settings, config.resume)
     with args.main_process_first(local=False):
         rows = _rows_folder(config, settings)
-        train = prepare_shards(files["train"], tokenizer, config.max_length, rows / "train", config.num_workers)
+        # Files are parsed in processes of their own: one that crashes or hangs a parser costs only its identifiers.
+        workers = max(1, config.num_workers)
+        train = prepare_shards(files["train"], tokenizer, config.max_length, rows / "train", workers)
         evaluated = None
         if len(files["held_out"]):
-            held_out = prepare_shards(
-                files["held_out"], tokenizer, config.max_length, rows / "held_out", config.num_workers
-            )
+            held_out = prepare_shards(files["held_out"], tokenizer, config.max_length, rows / "held_out", workers)
             evaluated = EpochStream(held_out, EVALUATION_SEED, min(len(held_out), config.eval_rows))
     if evaluated is None:
         report(f"{config.corpus} has no held-out files: the model will not be evaluated")
