@@ -7,7 +7,6 @@ memory is bounded by the gradient cache. Evaluations are searches among the held
 Invariant: no batch has a text or an answer twice: what is equal is no negative.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +14,10 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
-from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
 from torch import nn
 from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 
@@ -121,12 +123,15 @@ class Retrieval(Task):
         return Search(pair_search(texts, answers, others), self.config.batch_size)
 
     def _loss(self, gather: bool) -> nn.Module:
-        kinds = {
-            "ours": partial(HardNegativeContrastiveLoss, temperature=self.config.temperature),
-            "mnrl": partial(CachedMultipleNegativesRankingLoss, scale=1 / self.config.temperature),
-        }
-        return kinds[self.config.loss](
-            self.model, mini_batch_size=self.config.mini_batch_size, gather_across_devices=gather
+        config, options = self.config, {"gather_across_devices": gather}
+        if config.loss == "ours":
+            return HardNegativeContrastiveLoss(
+                self.model, config.temperature, mini_batch_size=config.mini_batch_size, **options
+            )
+        if config.mini_batch_size is None:
+            return MultipleNegativesRankingLoss(self.model, 1 / config.temperature, **options)
+        return CachedMultipleNegativesRankingLoss(
+            self.model, 1 / config.temperature, mini_batch_size=config.mini_batch_size, **options
         )
 
 
