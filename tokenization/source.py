@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import tree_sitter
@@ -216,16 +216,45 @@ def _query(language: Language, grammar: Grammar, purpose: str) -> tree_sitter.Qu
     return tree_sitter.Query(_load(grammar), _resource(language, [grammar], f"{purpose}.scm"))
 
 
-@cache
-def builtins_of(language: Language) -> tuple[frozenset[str], frozenset[str]]:
-    """Names that belong to the language: plain names, and names of members of its standard objects.
+class Builtins(NamedTuple):
+    """Names that belong to a language.
 
-    `builtins.txt` has one name per line; a member's name is written with a full stop before it; `#` begins a comment.
+    Attributes:
+        plain: Names that stand alone, keywords among them.
+        members: Names of members of its standard objects.
+        keywords: Words that no file can define, for grammars that take them for names in what they do not understand.
+    """
+
+    plain: frozenset[str]
+    members: frozenset[str]
+    keywords: frozenset[str]
+
+
+@cache
+def builtins_of(language: Language) -> Builtins:
+    """Names that belong to the language.
+
+    `builtins.txt` has one name per line; a member's name is written with a full stop before it, a keyword with an
+    exclamation mark; `#` begins a comment.
     """
     text = _resource(language, language.grammars, "builtins.txt")
     names = [name for line in text.splitlines() if (name := line.partition("#")[0].strip())]
-    plain = frozenset(name for name in names if not name.startswith("."))
-    return plain, frozenset(name[1:] for name in names if name.startswith("."))
+    keywords = frozenset(name[1:] for name in names if name.startswith("!"))
+    members = frozenset(name[1:] for name in names if name.startswith("."))
+    return Builtins(keywords | {name for name in names if name[0] not in ".!"}, members, keywords)
+
+
+def definition_of(language: str) -> str:
+    """All that decides where a language's identifiers are besides our code: for digests of what was made with it.
+
+    Args:
+        language: Name or alias of a language of the table.
+    """
+    row = LANGUAGES[resolve_language(language)]
+    wheels = {"tree_sitter", *(grammar.module for grammar in row.grammars)}
+    versions = [f"{wheel} {metadata.version(wheel)}" for wheel in sorted(wheels)]
+    files = [_resource(row, row.grammars, name) for name in ("identifiers.scm", "builtins.txt")]
+    return "\n".join([repr(row), *versions, *files])
 
 
 def _resource(language: Language, grammars: Iterable[Grammar], name: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
@@ -286,12 +285,3 @@ def test_a_folder_of_something_else_is_not_touched(folder):
     with pytest.raises(ValueError, match="mine exists and is no model of this command"):
         main(settings(folder, "mine"))
     assert [path.name for path in (folder / "mine").iterdir()] == ["thesis.txt"]
-
-
-def test_the_settings_can_be_read_without_importing_torch():
-    code = (
-        "import sys, open_codesage.train.stages.pretrain\n"
-        "print(*{'torch', 'transformers', 'datasets', 'accelerate'} & set(sys.modules))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.split() == []

@@ -177,8 +177,8 @@ def test_the_same_files_are_not_prepared_again(prepared, tokenizer, monkeypatch)
     assert again.data.equals(rows.data)
 
 
-@pytest.mark.parametrize("changed", ["text", "order", "length", "tokenizer"])
-def test_other_rows_are_not_taken_for_these(prepared, tokenizer, changed):
+@pytest.mark.parametrize("changed", ["text", "order", "length", "tokenizer", "queries"])
+def test_other_rows_are_not_taken_for_these(prepared, tokenizer, changed, monkeypatch):
     _, output = prepared
     texts, length = TEXTS + TRAPS, 128
     if changed == "text":
@@ -187,6 +187,8 @@ def test_other_rows_are_not_taken_for_these(prepared, tokenizer, changed):
         texts = texts[::-1]
     elif changed == "length":
         length = 127
+    elif changed == "queries":
+        monkeypatch.setattr(shards, "definition_of", lambda language: "the queries of another version")
     else:
         tokenizer = train_tokenizer(TEXTS[:1], vocab_size=400, model_max_length=64)
     before = (output / shards.REPORT).read_bytes()

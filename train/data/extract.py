@@ -3,8 +3,8 @@
 Contract: `extract(text, language)` is the pure function from a file's text to its rows, for whatever engine runs it;
 `main(config)` runs it over folders or a dataset in worker processes and writes the folder that `corpus.Corpus` reads.
 
-Invariants: the rows and their order depend on the sources and the config only, not on the number of processes. No code
-stands twice in the corpus (white space aside), and no held-out function stands in a unit of the training split.
+Invariants: the rows and their order depend on the sources and the config only, not on the number of processes. No
+pair's code stands twice in the corpus (white space aside), so no held-out pair stands among the training pairs.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_codesage.tokenization.filters import rejection_reason
-from open_codesage.tokenization.functions import extract_functions
+from open_codesage.tokenization.functions import functions_of
 from open_codesage.tokenization.languages import resolve_language
-from open_codesage.tokenization.source import Unparsable
+from open_codesage.tokenization.source import Unparsable, parse
 
 from ..console import say
 from .collect import Counts, SkippedFile, SourceFile, collect_folders, read, stream_dataset
@@ -99,12 +99,14 @@ class Extracted:
 
     Attributes:
         rows: one row a function that passed the filters; the columns are those of `ROW`.
+        functions: number of functions, documented or not.
         documented: number of documented functions.
         rejected: how many of them the filters rejected, by reason.
         unparsable: why the file has no syntax tree, None if it has one.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    functions: int = 0
     documented: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     unparsable: str | None = None
@@ -114,10 +116,13 @@ def examine(text: str, language: str) -> Extracted:
     """Extract the functions of a file that passed the filters, and count the others."""
     result = Extracted()
     try:
-        functions = extract_functions(text, language)
+        source = parse(text, language)
     except Unparsable as error:
         result.unparsable = error.reason
         return result
+    functions = functions_of(source)
+    bodies = (body.byte_range for _, match in source.matches("functions") for body in match.get("body", ()))
+    result.functions = len(set(bodies))
     result.documented = len(functions)
     for function in functions:
         if reason := rejection_reason(function, language):
@@ -160,7 +165,7 @@ def _process(file: SourceFile, max_bytes: int) -> Outcome:
     except SkippedFile as error:
         return Outcome(origin, skipped=error.reason)
     extracted = examine(text, file.language)
-    digests = [_digest(text), *(_digest(row["code"]) for row in extracted.rows)]
+    digests = [digest(text), *(digest(row["code"]) for row in extracted.rows)]
     return Outcome(origin, None, text, len(text.encode()), extracted, digests)
 
 
@@ -168,7 +173,7 @@ def _lost(file: SourceFile, reason: Loss) -> Outcome:
     return Outcome(replace(file, content=""), skipped=reason)
 
 
-def _digest(text: str) -> int:
+def digest(text: str) -> int:
     """Eight bytes that are equal for texts that differ in white space only (chance of an accident below n²/2⁶⁵)."""
     return int.from_bytes(hashlib.blake2b("".join(text.split()).encode(), digest_size=8).digest())
 

@@ -51,7 +51,6 @@ class IdentifierMaskingCollator:
         keep_share: probability that a token chosen by a random mask stays as it is. (BERT's 80-10-10 is 0.1 and 0.1.
             Identifiers are always replaced by masks: one that stays would give the others away.)
         length: length of all batches; that of the longest row if not given.
-        pad_to_multiple_of: the length is rounded up to a multiple of this.
 
     Raises:
         ValueError: a share outside 0 to 1, or a tokenizer without one of the tokens.
@@ -67,7 +66,6 @@ class IdentifierMaskingCollator:
         random_share: float = 0.0,
         keep_share: float = 0.0,
         length: int | None = None,
-        pad_to_multiple_of: int = 1,
     ) -> None:
         self.mask_rate = mask_rate if isinstance(mask_rate, tuple) else (mask_rate, mask_rate)
         for name, share in (
@@ -94,7 +92,6 @@ class IdentifierMaskingCollator:
         self.random_share = random_share
         self.keep_share = keep_share
         self.length = length
-        self.pad_to_multiple_of = pad_to_multiple_of
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """Mask and pad a batch.
@@ -141,7 +138,7 @@ class IdentifierMaskingCollator:
     def _length(self, longest: int) -> int:
         if self.length is not None and longest > self.length:
             raise ValueError(f"a row of {longest} tokens is longer than {self.length}, the length of all batches")
-        return -(-(self.length or longest) // self.pad_to_multiple_of) * self.pad_to_multiple_of
+        return self.length or longest
 
     def _choose(self, batch: "_Batch") -> tuple[Mask, Mask]:
         """Choose tokens: those of random masks, and those of obfuscated identifiers."""

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from open_codesage.tokenization.identifiers import Identifier, find_identifiers
-from open_codesage.tokenization.source import Unparsable
+from open_codesage.tokenization.source import Unparsable, definition_of
 from open_codesage.tokenization.tokenizer import encode_with_identifiers
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
@@ -296,6 +296,8 @@ def _fingerprint(files: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, ma
     definition = json.loads(tokenizer.backend_tokenizer.to_str())
     definition |= {"truncation": None, "padding": None}  # left by the latest call, and of no effect here
     digest.update(json.dumps(definition).encode())
+    for language in sorted(files.unique("language")):
+        digest.update(definition_of(language).encode())
     for batch in files.select_columns(["text", "language"]).iter(1000):
         for value in chain(batch["text"], batch["language"]):
             data = value.encode()

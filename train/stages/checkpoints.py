@@ -180,7 +180,8 @@ def require_safetensors(source: Path) -> None:
         if file.suffix in PICKLES and file.is_file():
             raise ValueError(
                 f"{file} is a pickle, which can run any code when it is read, and is refused as model weights: "
-                f"convert it to safetensors with `open-codesage convert`, if you trust its origin"
+                "if you trust its origin, convert it to safetensors, one of CodeSage with `open-codesage convert`, "
+                "another with torch.load(…, weights_only=True) and safetensors.torch.save_file"
             )
     raise ValueError(f"{source} is not a folder with model weights in safetensors files")
 

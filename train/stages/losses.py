@@ -62,7 +62,6 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
             not on the batch. None embeds each column in one piece without a cache, which spares a second forward pass.
         anchor_chunk_size: anchors whose similarities are computed at once.
         gather_across_devices: take negatives from the batches of all processes; each must hold equally many pairs.
-        show_progress_bar: show the mini-batches of every step.
 
     Raises:
         ValueError: an option out of its range, or a model that can not be fed in mini-batches.
@@ -79,7 +78,6 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         mini_batch_size: int | None = 32,
         anchor_chunk_size: int = 256,
         gather_across_devices: bool = False,
-        show_progress_bar: bool = False,
     ) -> None:
         super().__init__()
         if not (math.isfinite(temperature) and temperature > 0):
@@ -102,7 +100,6 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         self.mini_batch_size = mini_batch_size  # type: ignore[assignment]
         self.anchor_chunk_size = anchor_chunk_size
         self.gather_across_devices = gather_across_devices
-        self.show_progress_bar = show_progress_bar
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         """Embed a batch of pairs and compute its loss.
