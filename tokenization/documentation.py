@@ -58,7 +58,7 @@ def _unwrap_docstring(raw: str) -> str:
 
 def _unwrap_block_comment(raw: str) -> str:
     """The lines of a block comment without its delimiters and the column of stars."""
-    inner = re.sub(r"\A/\*[*!]*|\*+/\s*\Z", "", raw.strip())
+    inner = re.sub(r"\A/\*+(?!/)!*|\*+/\s*\Z", "", raw.strip())
     return re.sub(r"^[ \t]*\*+(?!/) ?", "", inner, flags=re.MULTILINE)
 
 
@@ -98,9 +98,11 @@ def _unwrap_hash_comment(raw: str) -> str:
     return _HASH_HIDDEN.sub("", "\n".join("" if _HASH_DIRECTIVE.fullmatch(line) else line for line in lines))
 
 
-# Comments for tools; rules.
+# Comments for tools, and words that tell readers of C++ what its definitions leave out.
 _C_DIRECTIVE = re.compile(
-    r"[ \t]*(?:clang-format\b|NOLINT|IWYU\b|cppcheck|[LG]COVR?_|NOSONAR|coverity\[|lint\b).*", re.IGNORECASE
+    r"[ \t]*(?:(?:clang-format\b|NOLINT|IWYU\b|cppcheck|[LG]COVR?_|NOSONAR|coverity\[|lint\b).*"
+    r"|(?:explicit|override|private|protected|public|static|virtual)[.:]?[ \t]*)",
+    re.IGNORECASE,
 )
 _RULE = re.compile(r"[ \t]*[-=*#~_+/<>|]{3,}[ \t]*")
 
@@ -147,7 +149,7 @@ _BRACED = r"((?:[^{}]|\{[^{}]*\})*+)"
 # Tags of doxygen that begin something else than the description, and sections of comments in C.
 _DOXYGEN_TAG = (
     r"(?:addtogroup|arg|attention|authors?|brief|bug|class|code|cond|copyright|copydoc|date|def|defgroup|deprecated|details?|dot"
-    r"|end\w+|example|exception|file|fn|headerfile|if|image|ingroup|internal|invariant|li|memberof|name|note|obsolete|overload"
+    r"|end\w+|example|exception|file|fn|headerfile|if|image|ingroup|invariant|li|memberof|name|note|obsolete|overload"
     r"|par|param|post|pre|private|protected|public|reimp|relate[sd]\w*|remarks?|result|retval|returns?|sa|see|short|since"
     r"|snippet|static|test|throws?|todo|tparam|verbatim|version|warning)"
 )
@@ -171,9 +173,16 @@ CONVENTIONS: dict[str, Convention] = {
                 ),
                 "",
             ),
-            # \ref target "label", \c word, @code word@endcode
+            # what javah writes
+            (re.compile(r"^[ \t]*(?:Class|Method|Signature):[ \t]+\S+[ \t]*$", re.MULTILINE), ""),
+            # \ref target "label", \c word, \f$ formula \f$
             (re.compile(r"[\\@](?:sub)?ref[ \t]+\S+[ \t]+\"([^\"\n]+)\""), r"\1"),
-            (re.compile(r"[\\@](?:a|b|c|e|em|p|(?:sub)?ref|link|endlink|n|l)\b(?![ \t]*:)[ \t]*"), ""),
+            (
+                re.compile(
+                    r"[\\@](?:(?:a|b|c|e|em|p|(?:sub)?ref|link|endlink|n|l|internal)\b(?![ \t]*:)|f[$\[\]])[ \t]*"
+                ),
+                "",
+            ),
             # @argument, %CONSTANT, #Type, &struct name
             (
                 re.compile(r"^([ \t]*)@(?!" + _DOXYGEN_TAG + r"\b)(?=[A-Za-z_]\w*(?![\w.]*[ \t]*:))", re.MULTILINE),
@@ -194,7 +203,7 @@ CONVENTIONS: dict[str, Convention] = {
         description=re.compile(
             r"^[ \t]*[@\\](?:(?:brief|short|details?)\b[ \t:]*"
             # a tag that takes no text, with text below
-            r"|(?:addtogroup|class|defgroup|fn|headerfile|ingroup|internal|memberof|name|obsolete|overload|private|protected"
+            r"|(?:addtogroup|class|defgroup|fn|headerfile|ingroup|memberof|name|obsolete|overload|private|protected"
             r"|public|reimp|relate[sd]\w*|since|static)\b[^\n]*\n(?!\s*[@\\]|\s*\Z))",
             re.MULTILINE,
         ),

@@ -15,8 +15,8 @@ A language's `identifiers.scm` captures every node that may be a name, and says 
 * `@import` (a name that an import binds), `@ignore` (a node in which nothing but that is a name of this file),
   `@keyword` (an argument's name in a call) with `@arguments` (the arguments it stands in, right behind the name of what
   is called) or `@element` (a tag that begins with that name: `<name keyword=…>`), `@scope` (a node in which parameters
-  and variables are local), `@unparsed` (code that the grammar leaves as text, such as that of a macro: all its words are
-  uses, so the keywords of such a language stand in its `builtins.txt`).
+  and variables are local), `@unparsed` (code that the grammar leaves as text, such as that of a macro: all its words
+  are uses, so the keywords of such a language stand in its `builtins.txt`).
 
 A node with several captures counts as the last of them in `_ROLES`. What queries can not tell is decided here, by name:
 
@@ -187,10 +187,8 @@ class _Names:
         self.texts = source.slices(zip(self.starts, self.ends, strict=True))
         if symbol := source.language.symbol:
             self.texts = [text.removeprefix(symbol) for text in self.texts]
-        if blank := source.language.blank:
-            self.roles = [
-                "ignore" if text == blank else role for role, text in zip(self.roles, self.texts, strict=True)
-            ]
+        if none := {*builtins_of(source.language).keywords, *filter(None, [source.language.blank])}:
+            self.roles = ["ignore" if text in none else role for role, text in zip(self.roles, self.texts, strict=True)]
         self.scopes = Nesting(_spans(captures, "scope"))
         self.arguments = Nesting(_spans(captures, "arguments"))
         self.elements = Nesting(_spans(captures, "element"))
@@ -253,7 +251,7 @@ def _is_of_others(names: _Names, role: str, name: str) -> bool:
     """Whether a name, unless it is defined, is one of the language or of another module."""
     language = names.source.language
     is_member = role in _MEMBER_USES
-    builtins = builtins_of(language)[is_member]
+    builtins = builtins_of(language).members if is_member else builtins_of(language).plain
     is_builtin = (names.source.bare(name) if is_member else name) in builtins or (
         language.calls_ignore_case and role == "use.call" and name.lower() in builtins
     )

@@ -10,6 +10,7 @@ This module imports no grammar: a grammar is loaded by the first text of its lan
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -40,6 +41,8 @@ class Language:
         name: The language's name, also the folder's name in `queries/`.
         aliases: Other spellings, in lower case (The Stack's `lang` values among them).
         extensions: File name extensions, in lower case, with their dot.
+        shared_extensions: Extensions of another language that files of this one have as well.
+        telling: Pattern that a text with a shared extension holds if it is of this language.
         grammars: Grammars in order of preference. Of those that apply, the one that reads the text with the least
             syntax errors is taken, the first where it makes no difference.
         convention: Key of `documentation.CONVENTIONS`.
@@ -68,6 +71,8 @@ class Language:
     grammars: tuple[Grammar, ...]
     convention: str
     aliases: tuple[str, ...] = ()
+    shared_extensions: tuple[str, ...] = ()
+    telling: re.Pattern[str] | None = None
     documentation: re.Pattern[str] | None = None
     line_comment: str = ""
     distant_documentation: re.Pattern[str] | None = None
@@ -103,6 +108,27 @@ _ROWS = (
         line_comment="//",
         special_methods=re.compile(r"main|yy\w+"),
         separators=frozenset({".", "->"}),
+        error_share=0.02,
+    ),
+    Language(
+        name="cpp",
+        aliases=("c++", "cplusplus"),
+        extensions=(".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".h++", ".inl", ".ipp", ".tcc", ".tpp"),
+        shared_extensions=(".h",),
+        telling=re.compile(
+            r"^[ \t]*(?:class[ \t]+(?:\w+[ \t]+)*\w+[ \t]*(?:[:{;]|$)|template[ \t]*<|#[ \t]*include[ \t]*<\w+>"
+            r"|(?:inline[ \t]+)?namespace(?:[ \t]+[\w:]+)?[ \t]*(?:\{|$)|using[ \t]+(?:namespace\b|\w+[ \t]*=|\w*::)"
+            r"|(?:public|private|protected)(?:[ \t]+\w+)?[ \t]*:(?!:))",
+            re.MULTILINE,
+        ),
+        grammars=(Grammar("tree_sitter_cpp", queries=("c", "cpp")),),
+        convention="doxygen",
+        documentation=_DOXYGEN,
+        line_comment="//",
+        special_methods=re.compile(
+            r"main|yy\w+|begin|end|swap|[cC]lone|[tT]oString|(?:SetUp|TearDown)(?:TestSuite|TestCase)?"
+        ),
+        separators=frozenset({".", "->", "::", ".*", "->*"}),
         error_share=0.02,
     ),
     Language(
@@ -225,6 +251,10 @@ LANGUAGES: dict[str, Language] = {row.name: row for row in _ROWS}
 
 _BY_SPELLING = {spelling: row.name for row in _ROWS for spelling in (row.name, *row.aliases)}
 _BY_EXTENSION = {extension: row.name for row in _ROWS for extension in row.extensions}
+_BY_SHARED_EXTENSION = {
+    extension: [row for row in _ROWS if extension in row.shared_extensions]
+    for extension in dict.fromkeys(extension for row in _ROWS for extension in row.shared_extensions)
+}
 
 
 def resolve_language(name: str) -> str:
@@ -242,6 +272,18 @@ def resolve_language(name: str) -> str:
         raise ValueError(f"unknown language {name!r}; known languages: {', '.join(LANGUAGES)}") from None
 
 
-def language_of_path(path: str | PurePath) -> str | None:
-    """The language of a file by its extension, None when no row has that extension."""
-    return _BY_EXTENSION.get(PurePath(path).suffix.lower())
+def language_of_path(path: str | PurePath, text: Callable[[], str] | None = None) -> str | None:
+    """The language of a file by its extension, None when no row has that extension.
+
+    Args:
+        path: The file's name or path.
+        text: Gives the file's text, or its beginning. It is called only where languages share the extension (`.h` of C
+            and C++); without it such a file is taken for one of the language that has the extension as its own.
+    """
+    extension = PurePath(path).suffix.lower()
+    if text is not None and (rows := _BY_SHARED_EXTENSION.get(extension)):
+        beginning = text()
+        for row in rows:
+            if row.telling and row.telling.search(beginning):
+                return row.name
+    return _BY_EXTENSION.get(extension)

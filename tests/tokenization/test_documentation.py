@@ -108,6 +108,34 @@ def test_javadoc_markup(raw, expected):
     assert summary(raw, "javadoc") == expected
 
 
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("/**\n * f() - do a thing\n * @a: it\n *   and more\n *\n * More.\n */", "do a thing"),
+        ("/**\n * __f - do a thing\n * Return: 0\n */", "do a thing"),
+        ("/**\n * f: (skip) (rename-to g)\n * @a: it\n *\n * Gives a\n * #T or %NULL.\n */", "Gives a T or NULL."),
+        ("/**\n * f:\n * @name: it\n * @result: that\n *\n * Does @name.\n *\n * Returns: it\n */", "Does name."),
+        ("/**\n * @due may be %NULL; &struct date, 50% of it.\n */", "due may be NULL; struct date, 50% of it."),
+        ("/*! \\brief Does a \\c thing, see @ref x \"that\".\n \\param a it\n*/", "Does a thing, see that."),
+        ("/*!\n    \\fn int f()\n    \\since 4.2\n\n    Does it.\n    \\sa g\n*/", "Does it."),
+        ("/// @brief Does a thing\n/// and more.\n///\n/// @param a it", "Does a thing and more."),
+        ("//! Does \\f$ x \\f$ it.\n//! \\internal Not this.", "Does x it."),
+        ("//!< Does it.", "Does it."),
+        ("// static\n// Does it.", "Does it."),
+        ("/* Does\n** it.\n*/", "Does it."),
+        ("/* ----- *\n * f --       *\n *            *\n *   Does it. *\n * Results:   *\n * ----- */", "Does it."),
+        ("/*\n * f\n *\t\tDoes it.\n */", "Does it."),
+        ("/* f: does it; \"a...\" or b. More. */", 'does it; "a..." or b.'),
+        ("/*\n * Class:     A\n * Method:    f\n * Signature: ()V\n */", ""),
+        ("/** @returns it */", ""),
+        ("/* NOLINT(a) */", ""),
+        ("/************/", ""),
+    ],
+)  # fmt: skip
+def test_markup_of_c(raw, expected):
+    assert summary(raw, "doxygen") == expected
+
+
 def test_documentation_keeps_lines_and_sections():
     raw = '"""Does a thing.\n\n    Args:\n        x: it\n\n\n\n    More.   \n    """'
     assert clean(raw, CONVENTIONS["docstring"]) == "Does a thing.\n\nArgs:\n    x: it\n\nMore."

@@ -122,6 +122,53 @@ def test_java(text, expected):
     assert found(text, "java") == expected
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        pytest.param(
+            "c",
+            "#define F(x) (g(x) + x.y->z + a.b ## x)",
+            "F:function x:parameter g:call x:parameter x:parameter y:attribute z:attribute a:variable b:attribute "
+            "x:parameter",
+            id="text of a macro",
+        ),
+        pytest.param(
+            "c",
+            '#define S "x\\"y" \'z\' L"w" 0x1F 1.5e3f ...\\\n  if (t) while // v',
+            "S:variable t:variable",
+            id="strings, numbers and comments in it",
+        ),
+        pytest.param("c", "#pragma omp parallel\n#undef F\n#error bad", "F:variable", id="other directives"),
+        pytest.param(
+            "c",
+            "API struct a *f(void) { return b; }\n" + "int g(void) { return c; }\n" * 4,
+            "API:type a:type f:function b:variable" + " g:function c:variable" * 4,
+            id="keywords taken for names",
+        ),
+        pytest.param(
+            "c",
+            "void f(struct stat *a) { struct tm tm; tm.b; }",
+            "f:function a:parameter tm:variable tm:variable b:attribute",
+            id="a tag is no variable",
+        ),
+        pytest.param(
+            "cpp",
+            "using std::set; set s; std::map<A, B> m; a::b();",
+            "s:variable A:type B:type m:variable a:type b:call",
+            id="names of the standard library",
+        ),
+        pytest.param(
+            "cpp",
+            "struct A { int n; int f() { return n + g(n); } };",
+            "A:class n:attribute f:function n:attribute g:call n:attribute",
+            id="members by their plain name",
+        ),
+    ],
+)
+def test_c_and_cpp(language, text, expected):
+    assert found(text, language) == expected
+
+
 def test_paper_example():
     """Figure 8 of the paper: what is obfuscated and what is not."""
     text = (

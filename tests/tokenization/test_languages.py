@@ -111,8 +111,9 @@ def test_row_names_itself(language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_builtins_are_names(language):
-    plain, members = builtins_of(LANGUAGES[language])
+    plain, members, keywords = builtins_of(LANGUAGES[language])
     assert len(plain) > 10
+    assert keywords <= plain
     assert all(re.fullmatch(r"[\w$]+[!?]?", name) for name in plain | members)
 
 
@@ -120,6 +121,29 @@ def test_spellings_and_extensions_belong_to_one_language():
     for field in ("aliases", "extensions"):
         spellings = [spelling for row in LANGUAGES.values() for spelling in getattr(row, field)]
         assert len(spellings) == len(set(spellings))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("int depot_weigh(const struct box *box);\n", "c"),
+        ("/* class Box; of a namespace a::b, public: */\nstruct class { int namespace; };\n", "c"),
+        ('#ifdef __cplusplus\nextern "C" {\n#endif\n#include <string.h>\n', "c"),
+        ("#include <string>\n", "cpp"),
+        ("class Box;\n", "cpp"),
+        ("class EXPORT Box final : public Base {\n", "cpp"),
+        ("inline namespace v1\n{\n", "cpp"),
+        ("  template<typename T> struct Box;\n", "cpp"),
+        ("using std::swap;\n", "cpp"),
+        ("struct Box {\nprivate:\n", "cpp"),
+    ],
+)
+def test_a_shared_extension_is_told_by_the_text(text, expected):
+    assert language_of_path("include/box.H", lambda: text) == expected
+    assert language_of_path("include/box.h") == "c"
+    # Only then is the text asked for.
+    assert language_of_path("box.cc", lambda: pytest.fail("read")) == "cpp"
+    assert language_of_path("box.txt", lambda: pytest.fail("read")) is None
 
 
 def test_unknown_language_names_the_known_ones():

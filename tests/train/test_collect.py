@@ -53,6 +53,18 @@ def test_a_language_that_is_not_selected_is_counted(tmp_path):
     assert skipped == {("java", "not_selected"): 2}
 
 
+def test_a_header_is_of_the_language_that_its_text_tells(tmp_path):
+    folder = tmp_path / "lib"
+    folder.mkdir()
+    (folder / "a.h").write_text("/* A header of C. */\nint depot_weigh(const struct box *box, int unit);\n" * 2)
+    (folder / "b.h").write_text("// A header of C++.\nnamespace depot {\nint weigh(const Box& box, int unit);\n}\n" * 2)
+    (folder / "c.h").symlink_to(folder / "b.h")
+    for language, name in (("c", "a.h"), ("cpp", "b.h")):
+        files, _, skipped = collect(folder, languages=(language,))
+        assert [(file.path, file.language) for file in files] == [(f"lib/{name}", language)]
+        assert skipped.total() == 2
+
+
 def test_the_default_source_is_the_standard_library_without_its_tests():
     files, size = collect_folders((), ("python",), None, 250_000, Counter())
     paths = [file.path.partition("/")[2] for file in files]

@@ -32,6 +32,8 @@ _PATH_COLUMNS = ("max_stars_repo_path", "path")
 _REPOSITORY_COLUMNS = ("max_stars_repo_name", "repo_name", "repo")
 _LICENCE_COLUMNS = ("max_stars_repo_licenses", "licenses", "license", "licence")
 _DATASET_FILES = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+_TELLING_BYTES = 65_536
+"""What is read of a file to tell its language, where its extension does not."""
 _COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
 
 Counts = Counter[tuple[str, Reason]]
@@ -43,14 +45,14 @@ class SourceFile:
     """One source file, before it is read or judged.
 
     Attributes:
-        content: its text, or the place where it is read from.
+        content: its text, as characters or in UTF-8, or the place where it is read from.
         language: name of its language in the language table.
         path: how it is called in the corpus: `folder/path/in/folder`, or `repository/path`.
         licence: SPDX name, or "unknown".
         unit: the module, package or repository it belongs to; see `split`.
     """
 
-    content: str | Path
+    content: str | bytes | Path
     language: str
     path: str
     licence: str
@@ -80,6 +82,8 @@ def read(file: SourceFile, max_bytes: int) -> str:
             data = file.content.read_bytes()
         except OSError as error:
             raise SkippedFile("unreadable") from error
+    elif isinstance(file.content, bytes):
+        data = file.content
     else:
         try:
             data = file.content.encode()
@@ -125,6 +129,8 @@ def collect_folders(
                 continue
             try:
                 status = location.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    language = language_of_path(location, partial(_beginning, location)) or language
             except OSError:
                 skipped[language, "unreadable"] += 1
                 continue
@@ -139,6 +145,11 @@ def collect_folders(
     licence = licence or (_STANDARD_LIBRARY_LICENCE if standard else _UNKNOWN_LICENCE)
     files = [SourceFile(found[path][0], found[path][1], path, licence, units[path]) for path in sorted(found)]
     return files, sum(sizes.values())
+
+
+def _beginning(location: Path) -> str:
+    with location.open("rb") as file:
+        return file.read(_TELLING_BYTES).decode(errors="replace")
 
 
 def _label(root: Path, taken: set[str]) -> str:
