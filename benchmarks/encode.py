@@ -6,7 +6,7 @@ Three things are measured in one run, batch by batch in turn, so that a load tha
 * plain: the same weights, rows padded to the longest of their batch, attention in plain matrix products (`eager`);
 * products: the bare matrix products of the projections over the tokens that count, a bound that nothing exact passes.
 
-With --onnx also onnx and onnx-int8: the same weights in onnxruntime, as `export --onnx --int8` writes them, rows padded.
+With --onnx also onnx and onnx-int8: the weights in onnxruntime, as `export --onnx --int8` writes them; rows padded.
 
 Each runs twice: over the functions in random order, and sorted by length. The texts are functions of the running
 Python's standard library, drawn by seed. A fixed rule counts their tokens (words in pieces of six letters, digits and
