@@ -15,6 +15,7 @@ and inference see the same tokens. (One exception: a name spelled with Unicode e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -141,6 +142,60 @@ def encode_with_identifiers(
         raise ValueError(f"There are {len(texts)} texts but identifiers of {len(identifiers)}.")
     if not texts:
         return []
+    encoded = _encode_by_length(texts, tokenizer) or _encode_by_offsets(texts, tokenizer)
+    return [
+        (tokens, _identifier_ids(spans, _spans(found, text, in_bytes), [identifier.id for identifier in found]))
+        for (tokens, spans, in_bytes), text, found in zip(encoded, texts, identifiers, strict=True)
+    ]
+
+
+_Encoded = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], bool]
+"""Token ids [T], their spans [T, 2], and whether these are in bytes of UTF-8 or in characters."""
+
+
+def _encode_by_length(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[_Encoded] | None:
+    """Tokenize with a byte-level tokenizer: where a token stands follows from the lengths of those before it.
+
+    This takes two thirds of the time of `_encode_by_offsets`. None if the lengths do not add up to those of the texts.
+    """
+    lengths = _byte_lengths(tokenizer)
+    if lengths is None:
+        return None
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    encoded: list[_Encoded] = []
+    for text, encoding in zip(texts, backend.encode_batch_fast(list(texts), add_special_tokens=False), strict=True):
+        tokens = np.asarray(encoding.ids, dtype=np.uint32)
+        sizes = lengths[tokens]
+        ends = sizes.cumsum()
+        if sizes.sum() != len(text.encode()):
+            return None
+        encoded.append((tokens, np.stack((ends - sizes, ends), axis=1), True))
+    return encoded
+
+
+@lru_cache(maxsize=8)
+def _byte_lengths(tokenizer: PreTrainedTokenizerBase) -> npt.NDArray[np.int64] | None:
+    """How many bytes of text each token stands for; None for tokenizers that are not byte-level or change the text."""
+    backend = tokenizer.backend_tokenizer
+    if backend.normalizer is not None or not isinstance(backend.decoder, decoders.ByteLevel):
+        return None
+    alphabet, added = set(pre_tokenizers.ByteLevel.alphabet()), tokenizer.added_tokens_decoder
+    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    # Added tokens are text as it is, the others spell each byte with one character.
+    return np.array(
+        [
+            len(piece) if number not in added and alphabet.issuperset(piece) else len(piece.encode())
+            for number, piece in enumerate(pieces)
+        ],
+        dtype=np.int64,
+    )
+
+
+def _encode_by_offsets(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[_Encoded]:
+    """Tokenize with any fast tokenizer, which tells in characters where its tokens stand."""
     encoded = tokenizer(
         list(texts),
         add_special_tokens=False,
@@ -153,16 +208,27 @@ def encode_with_identifiers(
         verbose=False,
     )
     return [
-        (np.asarray(ids, dtype=np.uint32), _identifier_ids(np.asarray(spans, dtype=np.int64).reshape(-1, 2), found))
-        for ids, spans, found in zip(encoded["input_ids"], encoded["offset_mapping"], identifiers, strict=True)
+        (np.asarray(ids, dtype=np.uint32), np.asarray(spans, dtype=np.int64).reshape(-1, 2), False)
+        for ids, spans in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
     ]
 
 
-def _identifier_ids(spans: npt.NDArray[np.int64], identifiers: Sequence[Identifier]) -> npt.NDArray[np.uint32]:
-    """Return, for token spans [T, 2], the id of the first identifier that each overlaps, or 0."""
-    if not identifiers:
+def _spans(identifiers: Sequence[Identifier], text: str, in_bytes: bool) -> npt.NDArray[np.int64]:
+    """The spans of identifiers [I, 2], in bytes of UTF-8 or in characters."""
+    spans = np.array([(identifier.start, identifier.end) for identifier in identifiers], dtype=np.int64).reshape(-1, 2)
+    if not in_bytes or text.isascii():
+        return spans
+    data = np.frombuffer(text.encode(), dtype=np.uint8)
+    return np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data))[spans]
+
+
+def _identifier_ids(
+    spans: npt.NDArray[np.int64], identifiers: npt.NDArray[np.int64], numbers: Sequence[int]
+) -> npt.NDArray[np.uint32]:
+    """Return, for token spans [T, 2], the number of the first identifier ([I, 2], [I]) that each overlaps, or 0."""
+    if not numbers:
         return np.zeros(len(spans), dtype=np.uint32)
-    start, end, number = np.array([(x.start, x.end, x.id) for x in identifiers], dtype=np.int64).T
+    (start, end), number = identifiers.T, np.array(numbers)
     if (end <= start).any() or (start[1:] < end[:-1]).any() or number.min() < 1:
         raise ValueError("Identifiers must be sorted, disjoint and not empty, with ids from 1.")
     nearest = np.searchsorted(end, spans[:, 0], side="right")
