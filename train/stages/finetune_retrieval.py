@@ -123,15 +123,18 @@ class Retrieval(Task):
         return Search(pair_search(texts, answers, others), self.config.batch_size)
 
     def _loss(self, gather: bool) -> nn.Module:
-        config, options = self.config, {"gather_across_devices": gather}
+        config, scale = self.config, 1 / self.config.temperature
         if config.loss == "ours":
             return HardNegativeContrastiveLoss(
-                self.model, config.temperature, mini_batch_size=config.mini_batch_size, **options
+                self.model,
+                config.temperature,
+                mini_batch_size=config.mini_batch_size,
+                gather_across_devices=gather,
             )
         if config.mini_batch_size is None:
-            return MultipleNegativesRankingLoss(self.model, 1 / config.temperature, **options)
+            return MultipleNegativesRankingLoss(self.model, scale, gather_across_devices=gather)
         return CachedMultipleNegativesRankingLoss(
-            self.model, 1 / config.temperature, mini_batch_size=config.mini_batch_size, **options
+            self.model, scale, mini_batch_size=config.mini_batch_size, gather_across_devices=gather
         )
 
 
