@@ -38,6 +38,8 @@ class ConvertConfig:
             1024.
         tokenizer_files: vocab.json takes the tokens of the authors' tokenizer class; tokenizer.json those of the file
             beside it, which differ where blanks stand before a digit.
+        onnx: also write onnx/model.onnx, for onnxruntime; needs `pip install "open-codesage[onnx]"`.
+        int8: with onnx, also write onnx/model_int8.onnx, about a quarter of its size and less exact.
         metrics: metrics.json files of this model, for the card.
         baselines: metrics.json files of other models, for the card.
         overwrite: replace an earlier folder at `output`.
@@ -53,6 +55,8 @@ class ConvertConfig:
     dtype: Literal["float32", "bfloat16"] | None = None
     max_length: int | None = None
     tokenizer_files: Literal["vocab.json", "tokenizer.json"] = "vocab.json"
+    onnx: bool = False
+    int8: bool = False
     metrics: tuple[Path, ...] = ()
     baselines: tuple[Path, ...] = ()
     overwrite: bool = False
@@ -84,6 +88,8 @@ def main(config: ConvertConfig) -> Path:
         languages=LANGUAGES,
         data=f"The authors name their sources on the card of `{origin}` and in appendix A.1 of the paper.",
         datasets=tuple(name for name in card.get("datasets") or () if isinstance(name, str)),
+        onnx=config.onnx,
+        int8=config.int8,
         metrics=config.metrics,
         baselines=config.baselines,
         overwrite=config.overwrite,

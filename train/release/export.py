@@ -114,6 +114,7 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
         as_text = sentence_model.tokenizer.split_special_tokens
         card = model_card(config, encoder, parameters, max_length, converted_from, as_text)
         card.save(folder / "README.md")
+        del sentence_model  # What follows opens what was written: one model in memory is enough.
         if config.onnx:
             add_graphs(folder, config.int8)
         if problems := check_folder(folder):
