@@ -89,9 +89,11 @@ def test_a_folder_becomes_one_commit_and_a_second_run_has_nothing_to_send(export
     assert files(hub) == contents(exported)
     assert hub.repos[REPO].history() == ["initial commit", TITLE]
     assert hub.repos[REPO].refs["main"] == done.commit
-    (line,) = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr()
+    (line,) = output.out.splitlines()
     assert f"13 sent, {done.url}, commit {done.commit}" in line
     assert done.url == f"{hub.url}/{REPO}/commit/{done.commit}"
+    assert {bar.partition(":")[0].strip() for bar in re.split(r"[\r\n]", output.err)} - {""} == {"model.safetensors"}
 
     hub.requests.clear()
     assert main(PublishConfig(exported, REPO)) == done

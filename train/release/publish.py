@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, get_session
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+from huggingface_hub.utils import hf_raise_for_status, validate_repo_id  # type: ignore[attr-defined]
 
 from ..console import say
 from .hub_errors import HUB_ERRORS, LOG_IN, explain, may_pass, reason
@@ -126,7 +126,7 @@ def _publish(config: PublishConfig) -> Publication | None:
     """Compare, commit what differs, compare again."""
     api = HfApi()
     author = _author(api)
-    _check_card(config.folder)
+    _check_card(api, config.folder / "README.md")
     head = _head(api, config)
     files = {p.relative_to(config.folder).as_posix(): p for p in sorted(config.folder.rglob("*")) if p.is_file()}
     difference = _difference(api, config, head) if head else Difference(list(files), [])
@@ -170,12 +170,14 @@ def _author(api: HfApi) -> str:
     return str(account["name"])
 
 
-def _check_card(folder: Path) -> None:
+def _check_card(api: HfApi, card: Path) -> None:
     """Let the Hub read the card's metadata before a repository is made for it, not after."""
-    try:
-        ModelCard.load(folder / "README.md").validate()
-    except ValueError as error:
-        raise ValueError(f"{folder / 'README.md'}: the Hub does not accept the card's metadata: {error}") from error
+    content = {"content": card.read_text(encoding="utf-8"), "repoType": "model"}
+    response = get_session().post(f"{api.endpoint}/api/validate-yaml", json=content)
+    if response.status_code == 400:
+        said = "; ".join(error["message"] for error in response.json().get("errors", []))
+        raise ValueError(f"{card}: the Hub does not accept the metadata of the card: {said}")
+    hf_raise_for_status(response)
 
 
 def _head(api: HfApi, config: PublishConfig) -> str | None:
