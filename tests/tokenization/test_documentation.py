@@ -113,7 +113,7 @@ def test_javadoc_markup(raw, expected):
     [
         ("/**\n * f() - do a thing\n * @a: it\n *   and more\n *\n * More.\n */", "do a thing"),
         ("/**\n * __f - do a thing\n * Return: 0\n */", "do a thing"),
-        ("/**\n * f: (skip) (rename-to g)\n * @a: it\n *\n * Gives a\n * #T or %NULL.\n */", "Gives a T or NULL."),
+        ("/**\n * f: (skip) (rename-to g)\n * @a: it\n *\n * Gives a\n * #Tab or %NULL.\n */", "Gives a Tab or NULL."),
         ("/**\n * f:\n * @name: it\n * @result: that\n *\n * Does @name.\n *\n * Returns: it\n */", "Does name."),
         ("/**\n * @due may be %NULL; &struct date, 50% of it.\n */", "due may be NULL; struct date, 50% of it."),
         ("/*! \\brief Does a \\c thing, see @ref x \"that\".\n \\param a it\n*/", "Does a thing, see that."),
