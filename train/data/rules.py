@@ -108,7 +108,7 @@ def is_vendored(path: str) -> bool:
 
 
 _TEST_PATH = re.compile(
-    r"""(?:^|/)(?:tests?|__tests__|testing|specs?|unittests?|testsuite|[\w.-]*[._-]tests?)/
+    r"""(?:^|/)(?:tests?|__tests__|specs?|unittests?|testsuite|[\w.-]*[._-]tests?)/
       | (?:^|/)(?:test_[^/]*|conftest|[^/]*(?:[._-](?:test|tests|spec)|(?<=[a-z0-9])(?:Tests?|TestCase|Spec)))\.\w+$""",
     re.VERBOSE,
 )
