@@ -13,11 +13,12 @@ from open_codesage.train.evaluation.evaluate import EvaluateConfig
 from open_codesage.train.evaluation.evaluate import main as evaluate
 from open_codesage.train.release.export import ExportConfig
 from open_codesage.train.release.export import main as export
+from open_codesage.train.release.folder import check_folder
 from open_codesage.train.stages.finetune import FinetuneConfig, main
 from open_codesage.train.stages.finetune_retrieval import Retrieval
 from open_codesage.train.stages.tuning import _rows
 from peft import AutoPeftModelForSequenceClassification
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sklearn.metrics import accuracy_score, f1_score
@@ -144,6 +145,7 @@ def test_the_result_is_exported_and_evaluated_as_any_other(searched, adapted, wo
         hub = export(ExportConfig(model=model, output=tmp_path / model.name))
         expected, found = (SentenceTransformer(str(folder), device="cpu").encode(["parse"]) for folder in (model, hub))
         assert (found == expected).all()
+    assert "### Fine-tuning: contrastive learning on pairs" in (tmp_path / "searched" / "README.md").read_text()
     corpus = runpy.run_path(str(Path(__file__).parent / "scripts" / "contrast_run.py"))["make_corpus"](
         tmp_path / "corpus", 24
     )
@@ -254,6 +256,40 @@ def test_classes_keep_their_order(work, kind):
     data = str(work / f"{kind}.parquet")
     output = tune(work, kind, task="classification", data=data, eval_data=data, steps=1)
     assert AutoModelForSequenceClassification.from_pretrained(output).config.id2label == expected
+
+
+@pytest.mark.parametrize("name", ["classified", "adapted classifier.merged"])
+def test_a_classifier_becomes_a_hub_folder(classified, adapted_classifier, work, tmp_path, name):
+    hub = export(ExportConfig(model=work / name, output=tmp_path / "hub", dtype="bfloat16", licence="mit"))
+    assert {path.name for path in hub.iterdir()} == {
+        "README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "attention_codesage.py", "configuration_codesage.py", "modeling_codesage.py",
+    }  # fmt: skip
+    trained, released = (AutoModelForSequenceClassification.from_pretrained(folder) for folder in (work / name, hub))
+    assert released.dtype == torch.float32
+    for key, value in trained.bfloat16().float().state_dict().items():
+        assert torch.equal(released.state_dict()[key], value)
+    card = (hub / "README.md").read_text()
+    assert "| Classes | count, merge, parse, sort |" in card
+    assert "pipeline_tag: text-classification" in card
+    if name == "classified":
+        figures = record(classified)["metrics"]["test"]["fine-tuned"]
+        assert f"| test | fine-tuned | {figures['accuracy']:.1f} | {figures['macro_f1']:.1f} |" in card
+    assert check_folder(hub) == []
+    weights = load_file(hub / "model.safetensors")
+    save_file(weights | {"classifier.bias": weights["classifier.bias"] * float("nan")}, hub / "model.safetensors")
+    assert "classifier.bias holds NaN or Inf" in " ".join(check_folder(hub))
+    del weights["classifier.bias"]
+    save_file(weights, hub / "model.safetensors")
+    assert "classifier.bias" in " ".join(check_folder(hub))
+
+
+def test_an_adapter_is_not_exported_without_its_base(adapted, classified, tmp_path):
+    with pytest.raises(ValueError, match="is an adapter: give the whole model that `finetune` writes with merge"):
+        export(ExportConfig(model=adapted, output=tmp_path / "hub"))
+    with pytest.raises(ValueError, match="is a classifier, for which there is no onnx, corpus"):
+        export(ExportConfig(model=classified, output=tmp_path / "hub", onnx=True, corpus=tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 # Runs

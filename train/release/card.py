@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TRAINING_RECORD = "training.json"
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
+TUNING = "Fine-tuning: contrastive learning on pairs of text and answer"
 RUN_FACTS = ("steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
 TAGS = ("sentence-transformers", "transformers", "feature-extraction", "code", "code-search", "codesage", "custom_code")
 
@@ -202,10 +203,11 @@ def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
     for stage, purpose in STAGES.items():
         folder = folders[stage]
         path = folder / TRAINING_RECORD if folder else None
+        settings = _training_facts(path) if path and path.is_file() else None
         stages.append(
             {
-                "title": f"{stage}: {purpose}",
-                "settings": _training_facts(path) if path and path.is_file() else None,
+                "title": f"{stage}: {purpose}" if "task" not in (settings or {}) else TUNING,
+                "settings": settings,
                 "skipped": stage == "Stage II" and not second and (config.model / TRAINING_RECORD).is_file(),
             }
         )
@@ -225,6 +227,18 @@ def _training_facts(path: Path) -> dict[str, str]:
             measured = key in RUN_FACTS and isinstance(value, int | float)
             facts[key.replace("_", " ")] = f"{value:,.0f}" if measured else _cell(value)
     return facts
+
+
+def tuning_facts(folder: Path) -> dict[str, Any] | None:
+    """What the record of `finetune` tells for a card: `settings`, and `metrics` by rows and model; None without one.
+
+    Raises:
+        ValueError: the record can not be read.
+    """
+    path = folder / TRAINING_RECORD
+    if not path.is_file():
+        return None
+    return {"settings": _training_facts(path), "metrics": _read_object(path, "a training.json").get("metrics", {})}
 
 
 def _corpus_facts(config: "ExportConfig") -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ class ExportConfig:
     """Write a trained encoder as a Hub folder, with its code, tokenizer, sentence-transformers files and model card.
 
     Attributes:
-        model: model folder of `pretrain` (Stage I) or of `contrast` (Stage II).
+        model: model folder of `pretrain` (Stage I), of `contrast` (Stage II), or of `finetune`.
         output: the Hub folder to write.
         name: what the model card calls the model, NAME or USER/NAME on the Hub; the folder's name if not given.
         dtype: number format of the stored weights; bfloat16 halves the file. Either is opened as float32.
@@ -97,26 +97,20 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
         ValueError: as `main`.
     """
     from ..data.folders import new_folder
-    from .card import model_card
+    from . import classifier
     from .folder import check_folder
-    from .onnx_graph import add_graphs
 
     output = config.output.absolute()
     replaced = check_output(config)
     # An earlier export keeps its name until the new one is whole.
     fresh = output.with_name(f".{output.name}.new") if replaced else output
-    sentence_model = _open(config.model)
     if replaced:
         shutil.rmtree(fresh, ignore_errors=True)
     with new_folder(fresh) as folder:
-        parameters = _write_model(sentence_model, folder, config.dtype)
-        encoder, max_length = sentence_model[0].auto_model.config, sentence_model.max_seq_length
-        as_text = sentence_model.tokenizer.split_special_tokens
-        card = model_card(config, encoder, parameters, max_length, converted_from, as_text)
-        card.save(folder / "README.md")
-        del sentence_model  # What follows opens what was written: one model in memory is enough.
-        if config.onnx:
-            add_graphs(folder, config.int8)
+        if classifier.is_classifier(config.model):
+            parameters = classifier.write(config, folder)
+        else:
+            parameters = _write_encoder(config, folder, converted_from)
         if problems := check_folder(folder):
             raise ValueError("the exported folder is not valid:\n  " + "\n  ".join(problems))
     if replaced:
@@ -125,6 +119,23 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
         output.rename(old)
         fresh.rename(output)
         shutil.rmtree(old)
+    return parameters
+
+
+def _write_encoder(config: ExportConfig, folder: Path, converted_from: str | None) -> int:
+    """Write the folder of an encoder; returns the number of parameters."""
+    from .card import model_card
+    from .onnx_graph import add_graphs
+
+    sentence_model = _open(config.model)
+    parameters = _write_model(sentence_model, folder, config.dtype)
+    encoder, max_length = sentence_model[0].auto_model.config, sentence_model.max_seq_length
+    as_text = sentence_model.tokenizer.split_special_tokens
+    card = model_card(config, encoder, parameters, max_length, converted_from, as_text)
+    card.save(folder / "README.md")
+    del sentence_model  # What follows opens what was written: one model in memory is enough.
+    if config.onnx:
+        add_graphs(folder, config.int8)
     return parameters
 
 
@@ -186,6 +197,8 @@ def _open(model: Path) -> "SentenceTransformer":
     from ..stages.checkpoints import require_safetensors
     from .folder import weight_problems
 
+    if (model / "adapter_config.json").is_file():
+        raise ValueError(f"{model} is an adapter: give the whole model that `finetune` writes with merge")
     if not (model / "config.json").is_file():
         raise ValueError(f"{model} is not a model folder (no config.json): give the output of `pretrain` or `contrast`")
     require_safetensors(model)

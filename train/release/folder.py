@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from ..model_folders import LOADING_ERRORS, PREFIX, TIED_HEAD, faults, stored_shapes, weight_files
+from . import classifier
 from .onnx_graph import GRAPH_FILES, graph_problems
 
 AUTO_MAP = {
@@ -68,7 +69,9 @@ def check_folder(folder: Path) -> list[str]:
         problems = [*_code_problems(folder), *_card_problems(folder), *weight_problems(folder)]
     if not problems:
         problems = _tokenizer_problems(folder)
-    if not problems:
+    if not problems and classifier.is_classifier(folder):
+        problems = classifier.problems(folder)
+    elif not problems:
         problems = _embedding_problems(folder) or graph_problems(folder)
     return problems
 
@@ -85,6 +88,7 @@ def weight_problems(folder: Path) -> list[str]:
     import torch
     from open_codesage.modeling import CodeSageConfig, CodeSageModel
 
+    heads = ("classifier.weight", "classifier.bias") if classifier.is_classifier(folder) else (TIED_HEAD,)
     if not (files := weight_files(folder)):
         return [f"{folder} holds no model.safetensors"]
     try:
@@ -94,10 +98,10 @@ def weight_problems(folder: Path) -> list[str]:
     except LOADING_ERRORS as error:
         return [f"{folder / 'config.json'} does not describe a CodeSage model: {error}"]
     if config.tie_word_embeddings:
-        expected.add(TIED_HEAD)
+        expected.update(heads)
     return [
         f"{file}: {stored} is no part of the encoder that config.json describes; "
-        "only an encoder, alone or with a tied masked-LM head, makes a Hub folder"
+        "only an encoder, alone, with a tied masked-LM head or as a classifier, makes a Hub folder"
         for file in files
         for stored in stored_shapes(file)
         if stored.removeprefix(PREFIX) not in expected
@@ -106,8 +110,10 @@ def weight_problems(folder: Path) -> list[str]:
 
 def _file_problems(folder: Path) -> list[str]:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name not in found]
-    for name in sorted(found - FILES.keys() - GRAPH_FILES.keys()):
+    single = classifier.is_classifier(folder)
+    wanted = FILES.keys() - classifier.NOT_IN_IT if single else FILES.keys()
+    problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name in wanted - found]
+    for name in sorted(found - wanted - (set() if single else GRAPH_FILES.keys())):
         reason = "a pickle can run code when it is opened" if name.endswith(PICKLES) else "it is not part of a model"
         problems.append(f"{folder / name} does not belong in a Hub folder: {reason}; remove it")
     for name in sorted(found & FILES.keys()):
