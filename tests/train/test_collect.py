@@ -278,10 +278,10 @@ def test_a_folder_of_parts_is_streamed_part_by_part(tmp_path):
 def test_rows_without_text_or_with_half_a_surrogate_pair_are_counted(tmp_path):
     path = tmp_path / "d.jsonl"
     path.write_text('{"content": null, "lang": "python"}\n{"content": "a = 1", "lang": "python"}\n')
-    skipped = Counter()
-    files = list(stream_dataset(str(path), ("python",), skipped))
-    assert len(files) == 1
-    assert skipped == {("python", "not_utf8"): 1}
+    nothing, something = stream_dataset(str(path), ("python",), Counter())
+    assert something.content == "a = 1"
+    with pytest.raises(SkippedFile, match="not_utf8"):
+        read(nothing, LIMIT)
     with pytest.raises(SkippedFile, match="not_utf8"):
         read(SourceFile(CODE + "\ud83d", "python", "d/a.py", "MIT", "d"), LIMIT)
 

@@ -11,7 +11,7 @@ import os
 import stat
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,14 +45,14 @@ class SourceFile:
     """One source file, before it is read or judged.
 
     Attributes:
-        content: its text, as characters or in UTF-8, or the place where it is read from.
+        content: its text, as characters or in UTF-8, or the place where it is read from; None where a row has no text.
         language: name of its language in the language table.
         path: how it is called in the corpus: `folder/path/in/folder`, or `repository/path`.
         licence: SPDX name, or "unknown".
         unit: the module, package or repository it belongs to; see `split`.
     """
 
-    content: str | bytes | Path
+    content: str | bytes | Path | None
     language: str
     path: str
     licence: str
@@ -84,6 +84,8 @@ def read(file: SourceFile, max_bytes: int) -> str:
             raise SkippedFile("unreadable") from error
     elif isinstance(file.content, bytes):
         data = file.content
+    elif file.content is None:
+        raise SkippedFile("not_utf8")
     else:
         try:
             data = file.content.encode()
@@ -201,8 +203,6 @@ def stream_dataset(
 ) -> Iterator[SourceFile]:
     """Stream source files out of a dataset in The Stack's schema: `content`, `lang`, optional path and licence.
 
-    The unit is the repository; without one, the first part of the path; without a path, the row.
-
     Args:
         dataset: Hub id, or a local Parquet or JSON-lines file (it may be compressed), or a folder of them.
         languages: names of the languages to take.
@@ -223,26 +223,36 @@ def stream_dataset(
                 f"{dataset} has no column {' and no column '.join(missing)}, only {', '.join(sorted(row))}: needed "
                 "are the columns of The Stack, content (the text) and lang (the language)"
             )
-        language = _table_language(row.get("lang"))
-        if language not in languages:
-            skipped[language, "not_selected"] += 1
-            continue
-        path = str(_first(row, _PATH_COLUMNS) or "")
-        repository = str(_first(row, _REPOSITORY_COLUMNS) or "")
-        content = row.get("content")
-        if not isinstance(content, str):
-            skipped[language, "not_utf8"] += 1
-            continue
-        licences = _first(row, _LICENCE_COLUMNS) or licence or _UNKNOWN_LICENCE
-        yield SourceFile(
-            content=content,
-            language=language,
-            path="/".join(part for part in (repository, path) if part) or f"row-{number}",
-            licence=licences if isinstance(licences, str) else ", ".join(map(str, licences)),
-            unit=repository or path.lstrip("/").partition("/")[0] or f"row-{number}",
-        )
+        file = file_of_row(row, f"row-{number}", licence)
+        if file.language not in languages:
+            skipped[file.language, "not_selected"] += 1
+        else:
+            yield file
     if number == 0:
         raise ValueError(f"{dataset} is empty: there is no row to extract from")
+
+
+def file_of_row(row: Mapping[str, Any], name: str, licence: str | None = None) -> SourceFile:
+    """The source file in a row of a dataset in The Stack's schema.
+
+    The unit is the repository; without one, the first part of the path; without a path, the row.
+
+    Args:
+        row: columns `content` and `lang`, optionally path, repository and licence.
+        name: what to call the file if the row has no path.
+        licence: its licence if the row has none.
+    """
+    path = str(_first(row, _PATH_COLUMNS) or "")
+    repository = str(_first(row, _REPOSITORY_COLUMNS) or "")
+    content = row.get("content")
+    licences = _first(row, _LICENCE_COLUMNS) or licence or _UNKNOWN_LICENCE
+    return SourceFile(
+        content=content if isinstance(content, str) else None,
+        language=_table_language(row.get("lang")),
+        path="/".join(part for part in (repository, path) if part) or name,
+        licence=licences if isinstance(licences, str) else ", ".join(map(str, licences)),
+        unit=repository or path.lstrip("/").partition("/")[0] or name,
+    )
 
 
 def _open_dataset(dataset: str, config_name: str | None, data_dir: str | None, split: str) -> Any:

@@ -169,6 +169,19 @@ def _process(file: SourceFile, max_bytes: int) -> Outcome:
     return Outcome(origin, None, text, len(text.encode()), extracted, digests)
 
 
+def outcomes(files: Iterable[SourceFile], max_bytes: int, workers: int) -> Iterator[Outcome]:
+    """What becomes of files, in their order; they are read and parsed in worker processes.
+
+    Args:
+        files: the files.
+        max_bytes: larger files are left out.
+        workers: number of processes.
+    """
+    files = iter(files)
+    batches = iter(lambda: list(itertools.islice(files, _BATCH)), [])
+    return map_in_workers(partial(_process, max_bytes=max_bytes), batches, workers, _BATCH_SECONDS, _lost)
+
+
 def _lost(file: SourceFile, reason: Loss) -> Outcome:
     return Outcome(replace(file, content=""), skipped=reason)
 
@@ -211,11 +224,9 @@ def main(config: ExtractConfig) -> Path:
                 config.source, config.languages, config.licence, config.max_file_bytes, skipped
             )
         builder = CorpusBuilder(folder)
-        process = partial(_process, max_bytes=config.max_file_bytes)
-        workers = config.num_proc or _cores()
-        outcomes = map_in_workers(process, _batches(files, config.max_files), workers, _BATCH_SECONDS, _lost)
+        files = itertools.islice(files, config.max_files)
         with builder, tqdm(total=total, unit="B", unit_scale=True, desc="extract") as bar:
-            for outcome in outcomes:
+            for outcome in outcomes(files, config.max_file_bytes, config.num_proc or _cores()):
                 builder.add(outcome)
                 bar.update(outcome.size)
                 bar.set_postfix(files=builder.files.rows, pairs=builder.functions.rows, refresh=False)
@@ -237,12 +248,6 @@ def main(config: ExtractConfig) -> Path:
 def _cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _batches(files: Iterable[SourceFile], limit: int | None) -> Iterator[list[SourceFile]]:
-    files = itertools.islice(files, limit)
-    while batch := list(itertools.islice(files, _BATCH)):
-        yield batch
 
 
 def _source(config: ExtractConfig) -> str:
