@@ -15,6 +15,16 @@ packages = [
     for name in (source, *(f"{source}.{p}" for p in find_packages(source)))
 ]
 
+EXTRAS = {
+    "corpus": ["datasketch>=1.6", "matplotlib>=3.8"],
+    "onnx": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"],
+    # Without datatrove's own extras: its "processing" wants xxhash<4, datasets installs a later one.
+    "scale": ["datatrove>=0.10"],
+    "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=1.0"],
+}
+TOOLS = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.14", "mypy>=1.18", "types-PyYAML"]
+EXTRAS["dev"] = TOOLS + [requirement for name in ("corpus", "onnx", "scale") for requirement in EXTRAS[name]]
+
 setup(
     name="open-codesage",
     version="0.1.0",
@@ -49,9 +59,11 @@ setup(
         "ftfy>=6.1",
         "bm25s>=0.2.10",
         "ir-measures>=0.4",
+        "scikit-learn>=1.5",
         "tree-sitter>=0.25,<0.27",
         "tree-sitter-c>=0.24",
         "tree-sitter-c-sharp>=0.23",
+        "tree-sitter-cpp>=0.23",
         "tree-sitter-go>=0.25",
         "tree-sitter-java>=0.23",
         "tree-sitter-javascript>=0.25",
@@ -60,8 +72,6 @@ setup(
         "tree-sitter-ruby>=0.23",
         "tree-sitter-typescript>=0.23",
     ],
-    extras_require={
-        "dev": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.14", "mypy>=1.18", "types-PyYAML"],
-    },
+    extras_require=EXTRAS,
     entry_points={"console_scripts": ["open-codesage = open_codesage.train.cli:main"]},
 )

@@ -296,7 +296,7 @@ def _rows(rows: Any, dataset: str) -> Iterator[dict[str, Any]]:
         raise ValueError(f"the dataset {dataset} can not be read: {root}".splitlines()[0]) from error
 
 
-def _first(row: dict[str, Any], columns: Sequence[str]) -> Any:
+def _first(row: Mapping[str, Any], columns: Sequence[str]) -> Any:
     return next((row[name] for name in columns if row.get(name)), None)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, f1_score  # type: ignore[import-untyped]
+from sklearn.metrics import accuracy_score, f1_score
 
 
 def measure_classes(predicted: npt.NDArray[np.int64], true: npt.NDArray[np.int64]) -> dict[str, float]:
