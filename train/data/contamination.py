@@ -23,7 +23,7 @@ from open_codesage.tokenization.functions import functions_of
 from open_codesage.tokenization.languages import resolve_language
 from open_codesage.tokenization.source import Unparsable, parse
 
-from .similarity import Shingles, shingles, tokens
+from .similarity import Shingles, Tokens, shingles, tokens
 
 SIZE = 8
 """Tokens in a shingle: more than where whole texts are compared, as large files have short runs of everything."""
@@ -82,9 +82,9 @@ def read_references(folders: Iterable[Path]) -> Iterator[Reference]:
                 raise ValueError(f"{path} is no evaluation set: {type(error).__name__}: {error}") from error
 
 
-def fingerprint(text: str) -> Shingles:
-    """The shingles by which texts are compared here."""
-    return shingles(tokens(text), SIZE)
+def fingerprint(hashes: Tokens) -> Shingles:
+    """The shingles by which texts are compared here, out of their tokens."""
+    return shingles(hashes, SIZE)
 
 
 def _pieces(text: str, language: str) -> Iterator[str]:
@@ -130,7 +130,7 @@ class References:
         sets: list[Shingles] = []
         seen: set[bytes] = set()
         for reference in references:
-            numbers = fingerprint(reference.text)
+            numbers = fingerprint(tokens(reference.text))
             if len(numbers) >= FEWEST and (digest := numbers.tobytes()) not in seen:
                 seen.add(digest)
                 names.append(reference.name)

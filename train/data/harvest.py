@@ -29,7 +29,7 @@ from .extract import Extracted, digest, examine
 from .folders import new_folder
 from .registries import Downloaded
 from .rules import MIN_BYTES, Reason, clean, is_test, names_other_licence, reject_text
-from .similarity import shingles, signature, tokens
+from .similarity import Tokens, shingles, signature, tokens
 from .workers import Loss, map_in_workers
 
 _BATCH, _BATCH_SECONDS = 16, 240.0
@@ -141,16 +141,16 @@ def process(file: SourceFile, rules: Rules) -> Outcome:
         tokens=len(hashes),
         extracted=extracted,
         compared=[
-            _compare(cleaned.text, rules.references, whole_file=True),
-            *(_compare(row["code"], rules.references, whole_file=False) for row in extracted.rows),
+            _compare(cleaned.text, hashes, rules.references, whole_file=True),
+            *(_compare(row["code"], tokens(row["code"]), rules.references, whole_file=False) for row in extracted.rows),
         ],
     )
 
 
-def _compare(text: str, references: Path | None, whole_file: bool) -> Compared:
-    match = None if references is None else _load(references).find(fingerprint(text), whole_file)
+def _compare(text: str, hashes: Tokens, references: Path | None, whole_file: bool) -> Compared:
+    match = None if references is None else _load(references).find(fingerprint(hashes), whole_file)
     return Compared(
-        digest(text), signature(shingles(tokens(text))), match.name if match else None, match.share if match else None
+        digest(text), signature(shingles(hashes)), match.name if match else None, match.share if match else None
     )
 
 

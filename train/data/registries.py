@@ -32,7 +32,7 @@ _SECONDS = 1800.0
 
 _NOT_FOUND = re.compile(
     r"E404|404 +Not Found|ETARGET|No matching (?:distribution|version)|Unable to (?:locate|find a source)"
-    r"|Can't find|Version '[^']*' for '[^']*' was not found|not in this registry",
+    r"|No packages found|Can't find|Version '[^']*' for '[^']*' was not found|not in this registry",
     re.IGNORECASE,
 )
 

@@ -1,7 +1,7 @@
 """When two texts say the same: shingles of tokens, and near-duplicates by MinHash.
 
-Contract: `tokens` and `shingles` turn a text into a set of numbers, one for every five tokens in a row (words and single
-signs, so white space does not count). The Jaccard index of two such sets tells how much two texts have in common;
+Contract: `tokens` and `shingles` turn a text into a set of numbers, one for every five tokens in a row (words and
+single signs, so white space does not count). The Jaccard index of two such sets tells how much two texts have in common;
 `NearDuplicates` finds texts above a bound by MinHash and locality-sensitive hashing (Broder, "On the resemblance and
 containment of documents", 1997) with the library datasketch.
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Tokens = npt.NDArray[np.uint64]
 Shingles = npt.NDArray[np.uint64]
 
 SIZE = 5
@@ -33,7 +34,7 @@ _INVERSE = pow(_BASE, -1, 2**64)
 _PIECE = 1 << 12
 
 
-def tokens(text: str) -> npt.NDArray[np.uint64]:
+def tokens(text: str) -> Tokens:
     """Hash the tokens of a text: runs of letters, digits and underscores, and single signs.
 
     The hash of a token is that of its bytes as a polynomial modulo 2^64, taken from one running sum over the text, so
@@ -53,7 +54,7 @@ def tokens(text: str) -> npt.NDArray[np.uint64]:
     return _mix((sums[ends] - sums[starts]) * _powers(_INVERSE, len(data))[starts])
 
 
-def shingles(hashes: npt.NDArray[np.uint64], size: int = SIZE) -> Shingles:
+def shingles(hashes: Tokens, size: int = SIZE) -> Shingles:
     """Combine every `size` tokens in a row; sorted, each once. A shorter text is one shingle, if it has a token.
 
     Args:
