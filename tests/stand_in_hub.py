@@ -12,6 +12,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKENS = {  # token: (account, role)
@@ -25,8 +26,8 @@ TOKENS = {  # token: (account, role)
 class Fault:
     """Spoils `times` requests whose method and path fit.
 
-    With a `status` the request is refused. With `drop` the connection breaks before anything is done, with `lose` after
-    it was done, without an answer. Before either, `delay` seconds pass; `reached` is set when they begin.
+    With a `status` the request is refused. With `drop` the connection breaks in the middle of the request, with `lose`
+    after it was done, without an answer. Before that `delay` seconds pass; `reached` is set when they begin.
     """
 
     method: str
@@ -40,24 +41,17 @@ class Fault:
     reached: threading.Event = field(default_factory=threading.Event)
 
 
-@dataclass
-class Commit:
-    oid: str
-    title: str
-    files: dict[str, bytes]
-
-
 class Repo:
     """A branching history: `refs` names the head of each branch and pull request, "main" among them."""
 
-    def __init__(self, repo_id, private):
-        self.id, self.private = repo_id, private
+    def __init__(self, private):
+        self.private = private
         self.commits, self.refs, self.proposals = {}, {}, []
         self.commit("main", None, "initial commit", {".gitattributes": b"*.safetensors filter=lfs\n"})
 
     def commit(self, ref, parent, title, files):
         oid = hashlib.sha1(f"{parent} {title} {sorted(files)} {len(self.commits)}".encode()).hexdigest()
-        self.commits[oid] = Commit(oid, title, files)
+        self.commits[oid] = SimpleNamespace(oid=oid, title=title, files=files)
         self.refs[ref] = oid
         return oid
 
@@ -112,13 +106,8 @@ class StandInHub:
 
     def environment(self, home, token="hf_user"):
         """What a process needs to take this for the Hub; `home` is for its caches."""
-        return {
-            "HF_ENDPOINT": self.url,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(home),
-            "HF_TOKEN": token,
-        }
+        where = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_TOKEN": token}
+        return where | {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
 
 
 ROUTES = []
@@ -143,50 +132,41 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def handle_request(self):
-        body = self.read_body()
-        split = urlsplit(self.path)
-        self.query = parse_qs(split.query)
-        self.hub.requests.append((self.command, unquote(split.path)))
-        fault = self.hub.take_fault(self.command, split.path)
+        path = urlsplit(self.path).path
+        self.hub.requests.append((self.command, unquote(path)))
+        fault = self.hub.take_fault(self.command, path)
+        if fault and fault.drop:
+            self.close_connection = True  # In the middle of the request: its body is not read.
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault and not fault.lose:
             self.wait(fault)
-            if fault.drop:
-                return self.hang_up()
-            if fault.status:
-                return self.answer({"error": fault.message}, fault.status)
-        try:
-            answer = self.dispatch(split.path, body)
-        except Refusal as refusal:
-            headers = {"X-Error-Message": refusal.message} | ({"X-Error-Code": refusal.code} if refusal.code else {})
-            answer = {"error": refusal.message}, refusal.status, headers
+        answer = ({"error": fault.message}, fault.status) if fault and fault.status else self.dispatch(path, body)
         if fault and fault.lose:
             self.wait(fault)
-            return self.hang_up()
-        return self.answer(*answer)
+            self.close_connection = True
+        else:
+            self.answer(*answer)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_request  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_request
 
     def wait(self, fault):
         fault.reached.set()
         self.hub.closing.wait(fault.delay)
 
     def dispatch(self, path, body):
-        for method, pattern, function in ROUTES:
-            if method == self.command and (match := pattern.fullmatch(path)):
-                with self.hub.lock:
-                    answer = function(self, body, **{key: unquote(value) for key, value in match.groupdict("").items()})
-                return answer if isinstance(answer, tuple) else (answer,)
-        raise Refusal(404, f"no such endpoint: {self.command} {path}")
-
-    def read_body(self):
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        chunks = []
-        while size := int(self.rfile.readline(), 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(chunks)
+        self.query = parse_qs(urlsplit(self.path).query)
+        try:
+            for method, pattern, function in ROUTES:
+                if method == self.command and (match := pattern.fullmatch(path)):
+                    with self.hub.lock:
+                        parts = {key: unquote(value) for key, value in match.groupdict("").items()}
+                        answer = function(self, body, **parts)
+                    return answer if isinstance(answer, tuple) else (answer,)
+            raise Refusal(404, f"no such endpoint: {self.command} {path}")
+        except Refusal as refusal:
+            code = {"X-Error-Code": refusal.code} if refusal.code else {}
+            return {"error": refusal.message}, refusal.status, {"X-Error-Message": refusal.message} | code
 
     def answer(self, content, status=200, headers=()):
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -200,9 +180,6 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(data)
         except OSError:  # The client was killed.
             self.close_connection = True
-
-    def hang_up(self):
-        self.close_connection = True
 
     # Who asks, and what for
 
@@ -225,8 +202,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return commit
 
-    def may_write(self, namespace):
-        name, role = self.account
+    def may_write(self, repo_id):
+        (name, role), namespace = self.account, repo_id.partition("/")[0]
         if name is None:
             raise Refusal(401, "Invalid username or password.")
         if name != namespace or role != "write":
@@ -260,13 +237,13 @@ class Handler(BaseHTTPRequestHandler):
     def create(self, body):
         asked = json.loads(body)
         namespace = asked.get("organization") or self.account[0]
-        self.may_write(namespace)
         repo_id = f"{namespace}/{asked['name']}"
+        self.may_write(repo_id)
         url = f"{self.hub.url}/{repo_id}"
         if repo_id in self.hub.repos:
             return {"error": "You already created this model repo", "url": url}, 409
         private = asked.get("visibility") == "private" or bool(asked.get("private"))
-        self.hub.repos[repo_id] = Repo(repo_id, private)
+        self.hub.repos[repo_id] = Repo(private)
         return {"url": url, "name": repo_id, "id": repo_id}
 
     @route("GET", "/api/models/{id}")
@@ -279,29 +256,17 @@ class Handler(BaseHTTPRequestHandler):
     @route("GET", "/api/models/{id}/auth-check(?P<write>/write)?")
     def auth_check(self, _, repo_id, write=""):
         self.repo(repo_id)
-        self.may_write(repo_id.partition("/")[0])
+        self.may_write(repo_id)
         return {}
-
-    @route("GET", "/api/models/{id}/refs")
-    def refs(self, _, repo_id):
-        refs = self.repo(repo_id).refs.items()
-        branches = [{"name": r, "ref": f"refs/heads/{r}", "targetCommit": oid} for r, oid in refs if "refs/" not in r]
-        proposals = [{"name": r[5:], "ref": r, "targetCommit": oid} for r, oid in refs if "refs/" in r]
-        return {"branches": branches, "converts": [], "tags": [], "pullRequests": proposals}
 
     @route("POST", "/api/models/{id}/branch/{rev}")
     def create_branch(self, body, repo_id, revision):
         repo = self.repo(repo_id)
-        self.may_write(repo_id.partition("/")[0])
+        self.may_write(repo_id)
         if revision in repo.refs:
             raise Refusal(409, "Reference already exists")
         repo.refs[revision] = self.commit_at(repo_id, json.loads(body).get("startingPoint") or "main").oid
         return {}
-
-    @route("GET", "/api/models/{id}/commits/{rev}")
-    def commits(self, _, repo_id, revision):
-        commit = self.commit_at(repo_id, revision)
-        return [{"id": commit.oid, "title": commit.title, "message": "", "authors": [], "date": "2026-01-01T00:00:00Z"}]
 
     @route("GET", "/api/models/{id}/discussions")
     def discussions(self, _, repo_id):
@@ -318,12 +283,6 @@ class Handler(BaseHTTPRequestHandler):
         if under and not inside:
             raise Refusal(404, f"{under} does not exist", "EntryNotFound")
         return [self.entry(path, data) for path, data in sorted(inside.items())]
-
-    @route("POST", "/api/models/{id}/paths-info/{rev}")
-    def paths_info(self, body, repo_id, revision):
-        asked = parse_qs(body.decode())["paths"] if body[:1] != b"{" else json.loads(body)["paths"]
-        files = self.commit_at(repo_id, revision).files
-        return [self.entry(path, files[path]) for path in asked if path in files]
 
     @route("HEAD GET", "/{id}/resolve/{rev}/(?P<path>.+)")
     def resolve(self, _, repo_id, revision, path):
@@ -346,7 +305,7 @@ class Handler(BaseHTTPRequestHandler):
     @route("POST", "/api/models/{id}/preupload/{rev}")
     def preupload(self, body, repo_id, revision):
         if "create_pr" not in self.query:
-            self.may_write(repo_id.partition("/")[0])
+            self.may_write(repo_id)
         present = self.commit_at(repo_id, revision).files
         files = []
         for path in (file["path"] for file in json.loads(body)["files"]):
@@ -377,7 +336,7 @@ class Handler(BaseHTTPRequestHandler):
     def commit(self, body, repo_id, revision):
         propose, repo = "create_pr" in self.query, self.repo(repo_id)
         if not propose:
-            self.may_write(repo_id.partition("/")[0])
+            self.may_write(repo_id)
         base = self.commit_at(repo_id, revision)
         header, *changes = map(json.loads, body.splitlines())
         if header["value"].get("parentCommit", base.oid) != base.oid:
@@ -401,9 +360,8 @@ class Handler(BaseHTTPRequestHandler):
         if propose:
             author = {"name": self.account[0]}
             about = {"num": number, "title": title, "status": "open", "isPullRequest": True, "author": author}
-            repo.proposals.append(
-                about | {"createdAt": "2026-01-01T00:00:00.000Z", "repo": {"name": repo_id, "type": "model"}}
-            )
+            about |= {"createdAt": "2026-01-01T00:00:00.000Z", "repo": {"name": repo_id, "type": "model"}}
+            repo.proposals.append(about)
             answer["pullRequestUrl"] = f"{self.hub.url}/{repo_id}/discussions/{number}"
         return answer
 
