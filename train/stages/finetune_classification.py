@@ -56,11 +56,11 @@ class Classification(Task):
             raise ValueError(
                 f"{config.data}: all labels are {self.names[0]!r}, and one class is nothing to learn: check columns"
             )
-        for name, part in (("eval_data", rows.evaluation), ("test_data", rows.test)):
+        for name, part in (("evaluation", rows.evaluation), ("test", rows.test)):
             if part is not None and (unseen := sorted(set(_labels(part, self.label)) - set(self.names))):
                 raise ValueError(
-                    f"{name}: no row of the training has the label {', '.join(map(repr, unseen))}, "
-                    f"only {', '.join(map(repr, self.names))}: add such rows to data, or remove these"
+                    f"rows of the {name} have the label {', '.join(map(repr, unseen))}, those of the training only "
+                    f"{', '.join(map(repr, self.names))}: add such rows to data, or remove these"
                 )
         self.record = {"classes": self.names}
         self.tokenizer, self.model = _open(config, self.names)
