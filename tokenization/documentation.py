@@ -101,7 +101,7 @@ def _unwrap_hash_comment(raw: str) -> str:
 # Comments for tools, and words that tell readers of C++ what its definitions leave out.
 _C_DIRECTIVE = re.compile(
     r"[ \t]*(?:(?:clang-format\b|NOLINT|IWYU\b|cppcheck|[LG]COVR?_|NOSONAR|coverity\[|lint\b).*"
-    r"|(?:explicit|override|private|protected|public|static|virtual)[.:]?[ \t]*)",
+    r"|<?[ \t]*(?:explicit|override|private|protected|public|static|virtual)[ \t]*[.:>]?[ \t]*)",
     re.IGNORECASE,
 )
 _RULE = re.compile(r"[ \t]*[-=*#~_+/<>|]{3,}[ \t]*")
@@ -179,7 +179,7 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r"[\\@](?:sub)?ref[ \t]+\S+[ \t]+\"([^\"\n]+)\""), r"\1"),
             (
                 re.compile(
-                    r"[\\@](?:(?:a|b|c|e|em|p|(?:sub)?ref|link|endlink|n|l|internal)\b(?![ \t]*:)|f[$\[\]])[ \t]*"
+                    r"[\\@](?:(?:a|b|c|e|em|p|(?:sub)?ref|link|endlink|l|internal)\b(?![ \t]*:)|f[$\[\]])[ \t]*"
                 ),
                 "",
             ),

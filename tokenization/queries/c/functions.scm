@@ -20,8 +20,11 @@
     declarator: (parenthesized_declarator
       (pointer_declarator declarator: (function_declarator declarator: (identifier) @name))))
   body: (_) @body) @function
-; Made by a macro: PHP_FUNCTION(name) { … }
-(function_definition type: (_) declarator: (parenthesized_declarator (identifier) @name) body: (_) @body) @function
+; Made by a macro: PHP_FUNCTION(name) { … }. In a body it is a loop: for_each_cpu(cpu) { … }
+(translation_unit
+  (function_definition type: (_) declarator: (parenthesized_declarator (identifier) @name) body: (_) @body) @function)
+(declaration_list
+  (function_definition type: (_) declarator: (parenthesized_declarator (identifier) @name) body: (_) @body) @function)
 
 ; A macro in front of a type is read as a declaration without its end: API struct box *f(void) { … }
 (declaration (MISSING ";")) @annotation

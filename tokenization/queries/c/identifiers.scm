@@ -13,6 +13,7 @@
 ; Uses that say how the name is used.
 (call_expression function: (identifier) @use.call)
 (call_expression function: (field_expression field: (field_identifier) @use.member.call))
+(compound_statement (function_definition type: (type_identifier) @use.call declarator: (parenthesized_declarator)))
 
 (struct_specifier name: (type_identifier) @use.tag)
 (union_specifier name: (type_identifier) @use.tag)
@@ -38,7 +39,8 @@
   declarator: (function_declarator
     declarator: (parenthesized_declarator
       (pointer_declarator declarator: (function_declarator declarator: (identifier) @function.plain)))))
-(function_definition declarator: (parenthesized_declarator (identifier) @function.plain))
+(translation_unit (function_definition declarator: (parenthesized_declarator (identifier) @function.plain)))
+(declaration_list (function_definition declarator: (parenthesized_declarator (identifier) @function.plain)))
 (translation_unit
   (declaration declarator: [
     (function_declarator declarator: (identifier) @function.plain)
