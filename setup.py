@@ -49,7 +49,7 @@ setup(
         "sentence-transformers>=6.0.1,<7",
         "accelerate>=1.10",
         "datasets>=5.0",
-        "huggingface-hub>=1.0",
+        "huggingface-hub>=1.33",
         "safetensors>=0.6",
         "peft>=0.19",
         "tokenizers>=0.23.1",

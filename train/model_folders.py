@@ -22,6 +22,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+"""Files that can run code when they are opened."""
+
 MODULES = "modules.json"
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .console import say
+from .data.folders import write_json
 
 
 class Steps:
@@ -91,9 +92,7 @@ class Steps:
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        aside = self.folder / f"{name}.json.partial"
-        aside.write_text(json.dumps(record, indent=2), encoding="utf-8")
-        aside.replace(self.folder / f"{name}.json")
+        write_json(self.folder / f"{name}.json", record)
 
     def _forget_from(self, name: str) -> None:
         for later in self.names[self.names.index(name) :]:

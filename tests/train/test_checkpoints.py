@@ -126,7 +126,7 @@ def test_other_settings_are_free_before_the_first_checkpoint(tmp_path):
 
 def test_checkpoints_of_unknown_origin_are_refused(folder):
     (folder / "settings.json").unlink()
-    with pytest.raises(ValueError, match=r"settings\.json can not be read .* delete"):
+    with pytest.raises(ValueError, match=r"settings\.json is missing.* delete"):
         begin_run(folder, SETTINGS, resume=True)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import shutil
 import struct
@@ -200,7 +201,8 @@ def test_each_hostile_folder_has_one_clear_fault(case, folder):
         require_sound(folder)
     assert str(folder) in str(found.value)
     assert str(found.value).count("\n") == 1, "one fault, one line"
-    assert check_folder(folder) == faults(folder)
+    (fault,) = check_folder(folder)
+    assert re.search(match, fault)
 
 
 def test_a_sound_folder_has_no_fault(exported, tmp_path):

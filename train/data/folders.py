@@ -1,4 +1,4 @@
-"""Output folders that are whole or not there.
+"""Output folders, and JSON files, that are whole or not there.
 
 Contract: inside `with new_folder(output) as folder:` everything is written to `folder`, a hidden one beside `output`,
 which gets its name when the block ends without an error. An error removes it; what a killed run left is removed by the
@@ -8,9 +8,12 @@ Invariant: a folder called `output` is never half-written, and one that holds so
 """
 
 import contextlib
+import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -34,3 +37,13 @@ def new_folder(output: Path) -> Iterator[Path]:
         aside.replace(output)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object aside, then rename it."""
+    aside = file.with_suffix(".partial")
+    with aside.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(file)

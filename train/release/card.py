@@ -6,7 +6,6 @@ folder, `training.json` of the stages, `metrics.json` of the evaluations, the en
 Invariant: what was not recorded is said to be "not recorded". No figure is written by hand.
 """
 
-import json
 import math
 import re
 from collections import Counter
@@ -20,6 +19,7 @@ import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..data.corpus import Corpus
+from ..model_folders import read_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -50,7 +50,7 @@ class Evaluation:
         Raises:
             ValueError: the file can not be read or lacks a field.
         """
-        record = _read_object(path, "a metrics.json of `open-codesage evaluate`")
+        record = read_object(path)
         try:
             model = str(record["model"])
             evaluation = cls(
@@ -175,16 +175,6 @@ def _tables(title: str, ours: Iterable[Evaluation], others: Iterable[Evaluation]
     return arranged
 
 
-def _read_object(path: Path, what: str) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} can not be read as {what}: {error}") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} is not {what}: it holds no JSON object")
-    return record
-
-
 def _label(text: str) -> str:
     """Shorten a path to its last part: a card tells nothing about the machine that it was written on."""
     return Path(text).name if Path(text).is_absolute() else text
@@ -215,7 +205,7 @@ def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
 
 
 def _training_facts(path: Path) -> dict[str, str]:
-    record = _read_object(path, "the training.json of a stage")
+    record = read_object(path)
     settings = record.get("settings")
     if not isinstance(settings, dict):
         raise ValueError(f"{path} is no training.json of a stage: it lacks the settings")
@@ -238,7 +228,7 @@ def tuning_facts(folder: Path) -> dict[str, Any] | None:
     path = folder / TRAINING_RECORD
     if not path.is_file():
         return None
-    return {"settings": _training_facts(path), "metrics": _read_object(path, "a training.json").get("metrics", {})}
+    return {"settings": _training_facts(path), "metrics": read_object(path).get("metrics", {})}
 
 
 def _corpus_facts(config: "ExportConfig") -> dict[str, Any] | None:

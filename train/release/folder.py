@@ -13,11 +13,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from ..model_folders import LOADING_ERRORS, PREFIX, TIED_HEAD, faults, stored_shapes, weight_files
+from ..model_folders import LOADING_ERRORS, PICKLES, PREFIX, TIED_HEAD, faults, read_object, stored_shapes, weight_files
 from . import classifier
 from .onnx_graph import GRAPH_FILES, graph_problems
 
@@ -43,8 +42,6 @@ FILES = {
     "1_Pooling/config.json": "sentence-transformers: mean pooling",
     "2_Normalize/config.json": "sentence-transformers: normalisation",
 }
-
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 TOLERANCE = 1e-6
 PROBES = ("return the larger of two numbers", "def larger(a, b):\n    return a if a > b else b\n", "")
@@ -126,7 +123,7 @@ def _file_problems(folder: Path) -> list[str]:
 
 
 def _code_problems(folder: Path) -> list[str]:
-    config = _json(folder / "config.json")
+    config = read_object(folder / "config.json")
     problems = []
     if config.get("dtype") != "float32":
         problems.append(
@@ -195,9 +192,9 @@ def _tokenizer_problems(folder: Path) -> list[str]:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except LOADING_ERRORS as error:
         return [f"{where} can not be opened: {error}"]
-    model = _json(folder / "config.json")
+    model = read_object(folder / "config.json")
     problems = []
-    if "auto_map" in _json(folder / "tokenizer_config.json"):
+    if "auto_map" in read_object(folder / "tokenizer_config.json"):
         problems.append(f"{folder / 'tokenizer_config.json'} asks for a class of its own; save a plain fast tokenizer")
     if (largest := max(tokenizer.get_vocab().values(), default=0)) >= model["vocab_size"]:
         problems.append(f"{where} gives ids up to {largest}, the model's vocabulary has only {model['vocab_size']}")
@@ -240,8 +237,3 @@ def _embedding_problems(folder: Path) -> list[str]:
             "pooler_output of AutoModel; modules.json must be encoder, mean pooling, normalisation"
         ]
     return []
-
-
-def _json(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}

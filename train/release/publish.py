@@ -212,7 +212,7 @@ def _info(api: HfApi, repo: str, revision: str | None = None) -> Any:
 
 
 def _difference(api: HfApi, config: PublishConfig, revision: str) -> Difference:
-    from .folder import PICKLES
+    from ..model_folders import PICKLES
 
     found = api.verify_repo_checksums(config.repo, revision=revision, local_dir=config.folder)
     read_by_libraries = (*PICKLES, ".safetensors", ".onnx", ".json", ".py")

@@ -25,10 +25,10 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 
 from ..console import say
 from ..data.corpus import Corpus
-from ..data.folders import new_folder
+from ..data.folders import new_folder, write_json
 from ..data.randomness import permutation
 from .batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
-from .checkpoints import SealedCheckpoints, begin_run, digest, require_safetensors, run_folder, write_json
+from .checkpoints import SealedCheckpoints, begin_run, digest, require_safetensors, run_folder
 from .collapse import CollapseAlarm
 from .contrast import ContrastConfig
 from .losses import HardNegativeContrastiveLoss, collapse_value

@@ -19,11 +19,11 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..console import say
-from ..model_folders import require_sound
+from ..data.folders import write_json
+from ..model_folders import PICKLES, read_object, require_sound
 
 SEAL = "complete.json"
 SETTINGS = "settings.json"
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def run_folder(output: Path) -> Path:
@@ -231,19 +231,6 @@ def read_json(file: Path) -> dict[str, Any]:
         ValueError: it is missing or damaged.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} can not be read ({error}): delete {file.parent}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} is not a JSON object: delete {file.parent}")
-    return content
-
-
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object aside, then rename it."""
-    aside = file.with_suffix(".partial")
-    with aside.open("w", encoding="utf-8") as stream:
-        json.dump(content, stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(file)
+        return read_object(file)
+    except ValueError as error:
+        raise ValueError(f"{error}: delete {file.parent}") from error

@@ -35,7 +35,7 @@ from transformers import (
 
 from ..console import say
 from ..data.corpus import Corpus
-from ..data.folders import new_folder
+from ..data.folders import new_folder, write_json
 from ..data.masking import IGNORED, IdentifierMaskingCollator
 from ..data.shards import prepare_shards
 from ..data.stream import EpochStream
@@ -46,7 +46,6 @@ from .checkpoints import (
     digest,
     require_safetensors,
     run_folder,
-    write_json,
 )
 from .pretrain import PretrainConfig
 from .runs import LOG, is_finished, record, require_finite, speaker, trainer_arguments
