@@ -173,7 +173,7 @@ def _pairs(folder: Path, languages: Mapping[str, Any]) -> Iterator[str]:
         chosen = sorted(range(table.num_rows), key=dict(enumerate(_draw(f"{a}:{b}") for a, b in keys)).__getitem__)
         yield ""
         yield f"## {language}"
-        for row in table.take(sorted(chosen[:PAIRS])).to_pylist():
+        for row in table.take(pa.array(sorted(chosen[:PAIRS]), pa.int64())).to_pylist():
             lines = row["code"].split("\n")
             shown = [line[:120] for line in lines[:_LINES_OF_CODE]]
             yield ""
@@ -200,7 +200,7 @@ def _rows(folder: Path, kind: str, language: str, columns: Sequence[str]) -> pa.
 def _identifier_share(folder: Path, language: str) -> float:
     """Share of the words and signs of some files that are identifiers."""
     paths = _rows(folder, "files", language, ["path"])["path"].to_pylist()
-    chosen = sorted(paths, key=_draw)[:_SAMPLED_FILES]
+    chosen = pa.array(sorted(paths, key=_draw)[:_SAMPLED_FILES], pa.string())
     data = pyarrow.dataset.dataset(folder / "files", format="parquet")
     field = pyarrow.dataset.field
     texts = data.to_table(columns=["text"], filter=(field("language") == language) & field("path").isin(chosen))["text"]
