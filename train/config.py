@@ -44,7 +44,7 @@ def load_config(cls: type[Config], argv: Sequence[str], prog: str | None = None)
         ConfigError: unknown key, wrong type, missing required field, unreadable recipe.
         SystemExit: after `--help`, as argparse does.
     """
-    options = vars(_parser(cls, prog).parse_intermixed_args(list(argv)))
+    options = vars(_parser(cls, prog).parse_intermixed_args(_with_booleans(cls, argv)))
     recipe_file = options.pop("config")
     values = _convert_all(cls, read_recipe(recipe_file), f"{recipe_file}: ") if recipe_file else {}
     given = {name: value for name, value in options.items() if value not in (None, [])}
@@ -172,7 +172,7 @@ def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
         elif get_origin(hint) is tuple:
             options |= {"nargs": "*" if positional else "+", "metavar": field.name.upper()}
         elif hint is bool:
-            options |= {"nargs": "?", "const": "true", "metavar": "BOOL"}
+            options["metavar"] = "BOOL"
         else:
             options["metavar"] = (
                 "|".join(map(str, get_args(hint))) if get_origin(hint) is Literal else field.name.upper()
@@ -182,6 +182,18 @@ def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
         else:
             parser.add_argument(_flag(cls, field.name), dest=field.name, **options)
     return parser
+
+
+def _with_booleans(cls: type[Any], argv: Sequence[str]) -> list[str]:
+    """The arguments, with the value that `--flag` leaves out, so that it does not take what stands behind it."""
+    hints = typing.get_type_hints(cls)
+    flags = {_flag(cls, field.name) for field in dataclasses.fields(cls) if hints[field.name] is bool}
+    given: list[str] = []
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        given.append(argument)
+        if argument in flags and following.lower() not in _BOOLEANS:
+            given.append("true")
+    return given
 
 
 def _positional(cls: type[Any]) -> tuple[str, ...]:

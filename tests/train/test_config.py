@@ -1,5 +1,6 @@
 """Recipes and options: priority, types, and messages that name the key and the remedy."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -115,6 +116,7 @@ class PlacedConfig:
         output: where to write.
         models: model folders.
         seed: the seed.
+        quick: skip half.
     """
 
     positional: ClassVar[tuple[str, ...]] = ("output", "models")
@@ -122,12 +124,16 @@ class PlacedConfig:
     output: Path
     models: tuple[str, ...]
     seed: int = 0
+    quick: bool = False
 
 
 def test_positional_fields_are_given_by_place_and_still_by_recipe(tmp_path):
     expected = PlacedConfig(models=("a", "b"), output=Path("o"), seed=3)
     assert load_config(PlacedConfig, ["o", "a", "b", "--seed", "3"]) == expected
     assert load_config(PlacedConfig, ["--seed", "3", "o", "a", "b"]) == expected
+    flagged = dataclasses.replace(expected, quick=True)
+    assert load_config(PlacedConfig, ["--quick", "o", "a", "b", "--seed", "3"]) == flagged
+    assert load_config(PlacedConfig, ["--seed", "3", "--quick", "no", "o", "a", "b"]) == expected
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("models: [a, b]\noutput: o\nseed: 3\n")
     assert load_config(PlacedConfig, ["--config", str(recipe)]) == expected
