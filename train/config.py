@@ -172,7 +172,7 @@ def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
         elif get_origin(hint) is tuple:
             options |= {"nargs": "*" if positional else "+", "metavar": field.name.upper()}
         elif hint is bool:
-            options["metavar"] = "BOOL"
+            options |= {"nargs": "?", "const": "true", "metavar": "BOOL"}
         else:
             options["metavar"] = (
                 "|".join(map(str, get_args(hint))) if get_origin(hint) is Literal else field.name.upper()
@@ -189,7 +189,7 @@ def _with_booleans(cls: type[Any], argv: Sequence[str]) -> list[str]:
     hints = typing.get_type_hints(cls)
     flags = {_flag(cls, field.name) for field in dataclasses.fields(cls) if hints[field.name] is bool}
     given: list[str] = []
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+    for argument, following in zip(argv, [*argv, ""][1:], strict=True):
         given.append(argument)
         if argument in flags and following.lower() not in _BOOLEANS:
             given.append("true")
