@@ -3,17 +3,7 @@
 Contract: `add_graphs` writes `onnx/model.onnx` into a Hub folder, and `onnx/model_int8.onnx` if asked to. Both take
 `input_ids` and `attention_mask` (int64 [batch, length], any batch, any length up to the model's, padding on any side)
 and give `last_hidden_state` (float32 [batch, length, H]) and `pooler_output` (float32 [batch, H]). `graph_problems`
-compares every graph of a folder with its weights. With numpy alone, the embedding of sentence-transformers is
-
-    session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")
-    tokenizer = tokenizers.Tokenizer.from_file(f"{folder}/tokenizer.json")
-    tokenizer.encode_special_tokens = True
-    tokenizer.enable_truncation(max_length)
-    tokenizer.enable_padding(pad_id=pad_id)
-    rows = tokenizer.encode_batch(texts)
-    batch = {name: np.array([getattr(row, name.removeprefix("input_")) for row in rows]) for name in INPUTS}
-    embeddings = session.run(["pooler_output"], batch)[0]
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+compares every graph of a folder with its weights. How to embed with them and numpy alone stands on the model card.
 
 Invariants: `model.onnx` is the float32 computation in standard ONNX operators, the encoder's padded layout. In
 `model_int8.onnx` the weights of every projection and both embedding tables are 8-bit whole numbers; the projections
