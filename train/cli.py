@@ -26,6 +26,7 @@ COMMANDS = {
     "quickstart": Command("quickstart", "QuickstartConfig", "source code in, trained and evaluated encoder out"),
     "extract": Command("data.extract", "ExtractConfig", "collect source files and (summary, function) pairs"),
     "consistency": Command("data.consistency", "ConsistencyConfig", "keep the pairs that an encoder finds again"),
+    "corpus": Command("data.gather", "CorpusConfig", "build a corpus of software packages, cleaned and decontaminated"),
     "tokenizer": Command("stages.tokenizer", "TokenizerConfig", "train a byte-level BPE tokenizer"),
     "pretrain": Command("stages.pretrain", "PretrainConfig", "Stage I: masked LM and identifier deobfuscation"),
     "contrast": Command("stages.contrast", "ContrastConfig", "Stage II: contrastive learning on (text, code) pairs"),

@@ -4,7 +4,7 @@ Contract: `read_package` gives the files of a package's languages out of wheels 
 compression, and binary packages of Debian; of its source packages, the tar files of the original are read. Where a
 recipe asks for it, files also come out of source maps (version 3, `sourcesContent`).
 
-Invariants: only regular files are read, names are labels and never places, and what an archive may unpack to has limits.
+Invariants: only regular files are read, names are labels and never places, what an archive may unpack to has limits.
 """
 
 import json

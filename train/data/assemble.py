@@ -99,12 +99,10 @@ def assemble(
     held_out = {harvested.source.package.unit for harvested in packages if harvested.source.package.held_out}
     files = _Rows([harvested.folder / "files" for harvested in packages], _OF_FILES)
     functions = _Rows([harvested.folder / "functions" for harvested in packages], _OF_FUNCTIONS)
-    for rows in (files, functions):
-        rows.leave_out(np.not_equal(rows["match"], None), "contaminated")
     files.leave_out_duplicates()
     _cut_packages(files, held_out, package_share, package_bytes)
     reasons_of_files = files.reasons[functions["file"] + files.beginnings(functions["unit"])]
-    functions.leave_out(np.isin(reasons_of_files.astype(str), _WITH_THEIR_FILE), "with_its_file")
+    functions.leave_out(np.isin(reasons_of_files, _WITH_THEIR_FILE), "with_its_file")
     functions.leave_out_duplicates()
     kept = [unit in held_out for unit in functions["unit"][functions.stays]]
     if not 0 < sum(kept) < len(kept):
@@ -126,6 +124,8 @@ def assemble(
 class _Rows:
     """The files or the functions of all packages: their small columns, and for each row why it is left out.
 
+    A row that shares a function with an evaluation set is left out from the beginning.
+
     Args:
         folders: for each package, where its parts are.
         columns: the columns that are needed besides those by which texts are compared.
@@ -137,7 +137,8 @@ class _Rows:
         self._data = pyarrow.dataset.dataset(parts)
         table = self._data.to_table(columns=[*_COMPARED, *columns])
         self._columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-        self.reasons: npt.NDArray[np.object_] = np.full(table.num_rows, None, object)
+        contaminated = table.column("match").is_valid().to_numpy()
+        self.reasons = np.where(contaminated, "contaminated", "").astype("<U20")  # "" stays
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self._columns[name]
@@ -145,7 +146,7 @@ class _Rows:
     @property
     def stays(self) -> npt.NDArray[np.bool_]:
         """Which rows are not left out."""
-        return np.equal(self.reasons, None)
+        return self.reasons == ""
 
     def beginnings(self, units: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """The number of the first row of each unit given."""
@@ -169,7 +170,7 @@ class _Rows:
                 columns=["signature"], filter=pyarrow.dataset.field("language") == language
             ).column("signature")
             for row, signature in zip(np.flatnonzero(self["language"] == language), signatures, strict=True):
-                if self.reasons[row] is None and seen.find_or_add(int(row), signature.as_py()) is not None:
+                if not self.reasons[row] and seen.find_or_add(int(row), signature.as_py()) is not None:
                     self.reasons[row] = "near_duplicate"
 
     def write(self, folder: Path, columns: dict[str, pa.DataType]) -> None:
@@ -178,7 +179,7 @@ class _Rows:
         with PartWriter(folder, columns) as writer:
             for source in self.folders:
                 for row in read_parts(source):
-                    if self.reasons[number] is None:
+                    if not self.reasons[number]:
                         writer.write({name: row[name] for name in columns})
                     number += 1
 
@@ -200,7 +201,7 @@ def _cut_packages(files: _Rows, held_out: set[str], package_share: float, packag
             limit = lower
         for owner in np.flatnonzero(sizes > limit):
             own = rows[owners == owner]
-            order = sorted(own, key=lambda row: hashlib.blake2b(files["path"][row].encode()).digest())
+            order = sorted(own, key=lambda row: hashlib.blake2b(str(files["path"][row]).encode()).digest())
             surplus = np.cumsum(files["size"][order]) > limit
             files.reasons[np.array(order)[surplus]] = "over_package_share"
 

@@ -26,6 +26,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 from ..console import say
 from ..data.corpus import Corpus
 from ..data.folders import new_folder, write_json
+from ..data.mixture import mix_languages
 from ..data.randomness import permutation
 from .batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
 from .checkpoints import SealedCheckpoints, begin_run, digest, require_safetensors, run_folder
@@ -105,6 +106,7 @@ def run(config: ContrastConfig) -> Path:
     with args.main_process_first(local=False):
         languages = [resolve_language(language) for language in config.languages] or None
         pairs, held_out = (corpus.functions(split, languages) for split in ("train", "held_out"))
+        pairs = mix_languages(pairs, config.language_exponent, config.seed)
     columns = ["summary", "code", *(["hard_positive"] if config.hard_positive_share else []), LANGUAGE]
     if config.name_mask_share:
         nameless = list(map(without_name, pairs["summary"], pairs["name"]))

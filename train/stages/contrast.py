@@ -28,6 +28,8 @@ class ContrastConfig:
         steps: optimizer steps; give these or epochs.
         epochs: passes over the pairs; give these or steps.
         languages: languages to train on; all of the corpus if not given.
+        language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
+            is as often as any other; of rare languages rows are repeated.
         batch_size: pairs in a batch, over all devices; each pair's negatives are all others of them.
         mini_batch_size: rows that go through the encoder at once, on each device; memory depends on this and not on
             batch_size. none takes the whole batch, which saves a quarter of the time where it fits.
@@ -63,6 +65,7 @@ class ContrastConfig:
     steps: int | None = None
     epochs: float | None = None
     languages: tuple[str, ...] = ()
+    language_exponent: float = 1.0
     batch_size: int = 8192
     mini_batch_size: int | None = 32
     text_max_length: int = 256

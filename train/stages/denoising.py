@@ -37,6 +37,7 @@ from ..console import say
 from ..data.corpus import Corpus
 from ..data.folders import new_folder, write_json
 from ..data.masking import IGNORED, IdentifierMaskingCollator
+from ..data.mixture import mix_languages
 from ..data.shards import prepare_shards
 from ..data.stream import EpochStream
 from ..model_folders import require_sound
@@ -136,6 +137,7 @@ def run(config: PretrainConfig) -> Path:
         corpus = Corpus(config.corpus)
         languages = [resolve_language(language) for language in config.languages] or None
         files = {split: corpus.files(split, languages) for split in ("train", "held_out")}
+        files["train"] = mix_languages(files["train"], config.language_exponent, config.seed)
     settings = _settings(config)
     if is_finished(config.output, settings):
         report(f"{config.output} is finished already")
@@ -245,6 +247,8 @@ def initial_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) ->
 def _rows_folder(config: PretrainConfig, settings: dict[str, Any]) -> Path:
     """Return the folder for rows of this origin."""
     origin = [settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
+    if config.language_exponent != 1:
+        origin += [config.language_exponent, config.seed]
     name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
     return (config.shards or run_folder(config.output) / "shards") / name
 

@@ -31,6 +31,8 @@ class PretrainConfig:
         model: single settings of the model that differ from the preset, key=value, for example hidden_size=128.
         init_from: model folder whose weights to start from, instead of new ones.
         languages: languages to train on; all of the corpus if not given.
+        language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
+            is as often as any other; of rare languages rows are repeated.
         max_length: tokens in a row; files are packed into rows, and do not see each other there.
         batch_size: rows for an optimizer step, over all devices.
         device_batch_size: rows that go through the model at once, on each device; gradients are accumulated.
@@ -67,6 +69,7 @@ class PretrainConfig:
     model: dict[str, Any] = field(default_factory=dict)
     init_from: Path | None = None
     languages: tuple[str, ...] = ()
+    language_exponent: float = 1.0
     max_length: int = 1024
     batch_size: int = 2048
     device_batch_size: int = 32

@@ -1,0 +1,43 @@
+"""Languages in other proportions than the corpus has them: temperature sampling.
+
+Contract: `mix_languages` draws rows so that a language of n rows has a share proportional to n to the power of an
+exponent, as Lample and Conneau do for natural languages ("Cross-lingual Language Model Pretraining", 2019, section 3.1):
+1 leaves the rows as they are, 0 gives every language as many. Their number stays the same but for rounding.
+
+Invariant: rows of a language that gets more are there whole times before one is there once more; those that are drawn
+depend on the seed and the rows' order only.
+"""
+
+import datasets
+import numpy as np
+
+from .randomness import derive, permutation
+
+
+def mix_languages(rows: datasets.Dataset, exponent: float, seed: int) -> datasets.Dataset:
+    """Draw rows of every language.
+
+    Args:
+        rows: rows with the column `language`.
+        exponent: from 0 to 1; see above.
+        seed: seed of the choice.
+
+    Returns:
+        The rows drawn, in the order of the dataset; a row may be there several times.
+
+    Raises:
+        ValueError: the exponent is not from 0 to 1.
+    """
+    if not 0 <= exponent <= 1:
+        raise ValueError(f"language_exponent is {exponent}: give a number from 0 (equal shares) to 1 (as they are)")
+    if exponent == 1 or not len(rows):
+        return rows
+    names, languages, sizes = np.unique(np.array(rows["language"][:]), return_inverse=True, return_counts=True)
+    weights = sizes.astype(float) ** exponent
+    wanted = np.maximum(1, np.rint(len(rows) * weights / weights.sum())).astype(int)
+    drawn = []
+    for number in range(len(names)):
+        own = np.flatnonzero(languages == number)
+        whole, rest = divmod(int(wanted[number]), len(own))
+        drawn += [np.repeat(own, whole), own[permutation(derive(seed, number), len(own))[:rest]]]
+    return rows.select(np.sort(np.concatenate(drawn)))
