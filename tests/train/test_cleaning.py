@@ -28,7 +28,8 @@ NOTICE = "Copyright 2020 The Authors. All rights reserved."
         ("/** Counts things. */\nint count(void);\n", "/** Counts things. */\nint count(void);\n", 0),
         ("import os\n\n# Copyright: see the file.\n", "import os\n\n# Copyright: see the file.\n", 0),
         ("#define LICENSE 1\n#define B 2\n", "#define LICENSE 1\n#define B 2\n", 0),
-        ("#region License\nclass A {}\n", "#region License\nclass A {}\n", 0),
+        (f"#region MIT licence\n// {NOTICE}\n\n//\n#endregion\nclass A {{}}\n", "class A {}\n", 5),
+        ("#region License\nclass A {}\n#endregion\n", "#region License\nclass A {}\n#endregion\n", 0),
         ("", "", 0),
     ],
 )  # fmt: skip

@@ -151,7 +151,9 @@ _ADDRESS = re.compile(
 # Comments at the beginning of a file: what may stand above them, a block, and lines with the same mark.
 _ABOVE = re.compile(r"(?:\ufeff|#![^\n]*\n|<\?php\b[^\n]*\n?|\s|#[^\n]*coding[:=][^\n]*\n)*")
 _COMMENT = re.compile(
-    r"/\*.*?\*/[ \t]*\n?|(?:[ \t]*//[^\n]*(?:\n|\Z))+|(?:[ \t]*#(?:[ \t#*=-][^\n]*)?(?:\n|\Z))+", re.DOTALL
+    r"/\*.*?\*/[ \t]*\n?|(?:[ \t]*//[^\n]*(?:\n|\Z))+|(?:[ \t]*#(?:[ \t#*=-][^\n]*)?(?:\n|\Z))+"
+    r"|#region[^\n]*\n(?:[ \t]*(?://[^\n]*)?\r?\n)*[ \t]*#endregion[^\n]*(?:\n|\Z)",
+    re.DOTALL,
 )
 _LICENCE_WORDS = re.compile(
     r"""copyright | \(c\)\s*\d{4} | © | licen[sc]ed?\ (?:under|to) | \blicen[sc]e\b | SPDX-License-Identifier
@@ -177,7 +179,10 @@ def clean(text: str) -> Cleaned:
         if _LICENCE_WORDS.search(comment[0]):
             end = position
     header = text[begin:end]
-    rest, addresses = _ADDRESS.subn(ADDRESS, text[:begin] + text[end:])
+    rest = text[:begin] + text[end:]
+    addresses = 0
+    if "@" in rest:
+        rest, addresses = _ADDRESS.subn(ADDRESS, rest)
     return Cleaned(rest, header, addresses)
 
 
@@ -185,7 +190,8 @@ _TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([^\n*]*?)[ \t]*(?:\*/|-->|\n|
 _COPYLEFT = re.compile(
     r"""GNU\s+(?:(?:Lesser|Library|Affero)\s+)?(?:General\s+)?Public\s+Licen[sc]e | Mozilla\s+Public\s+Licen[sc]e
       | Eclipse\s+Public\s+Licen[sc]e | Common\s+(?:Development\s+and\s+Distribution|Public)\s+Licen[sc]e
-      | Microsoft\s+(?:Public|Reciprocal)\s+Licen[sc]e | European\s+Union\s+Public\s+Licen[sc]e | \b[AL]?GPL(?:v?[23]|\b)""",
+      | Microsoft\s+(?:Public|Reciprocal)\s+Licen[sc]e | European\s+Union\s+Public\s+Licen[sc]e
+      | \b[AL]?GPL(?:v?[23]|\b)""",
     re.VERBOSE,
 )
 _CHOICE = re.compile(r"\b(?:alternatively|either|dual|at your option|or the)\b", re.IGNORECASE)
