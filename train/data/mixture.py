@@ -1,8 +1,8 @@
 """Languages in other proportions than the corpus has them: temperature sampling.
 
 Contract: `mix_languages` draws rows so that a language of n rows has a share proportional to n to the power of an
-exponent, as Lample and Conneau do for natural languages ("Cross-lingual Language Model Pretraining", 2019, section 3.1):
-1 leaves the rows as they are, 0 gives every language as many. Their number stays the same but for rounding.
+exponent, as Lample and Conneau do ("Cross-lingual Language Model Pretraining", 2019, section 3.1): 1 leaves the rows as
+they are, 0 gives every language as many. Their number stays the same but for rounding.
 
 Invariant: rows of a language that gets more are there whole times before one is there once more; those that are drawn
 depend on the seed and the rows' order only.

@@ -1,7 +1,7 @@
 """When two texts say the same: shingles of tokens, and near-duplicates by MinHash.
 
 Contract: `tokens` and `shingles` turn a text into a set of numbers, one for every five tokens in a row (words and
-single signs, so white space does not count). The Jaccard index of two such sets tells how much two texts have in common;
+single signs, so white space does not count). The Jaccard index of two such sets tells how much they have in common;
 `NearDuplicates` finds texts above a bound by MinHash and locality-sensitive hashing (Broder, "On the resemblance and
 containment of documents", 1997) with the library datasketch.
 
