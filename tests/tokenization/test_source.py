@@ -2,6 +2,7 @@
 
 import sysconfig
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,16 @@ def test_every_cut_of_a_file_has_a_result():
         except Unparsable as error:
             results.add(error.reason)
     assert results == {"parsed", "syntax_error"}
+
+
+def test_a_parse_leaves_no_memory_behind():
+    """The library never frees what its reading callback returns: whole texts, were they returned as bytes."""
+    text = "def f(x):\n    return x\n" * 2_000
+    parse(text, "python")
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(20):
+        identifiers_of(parse(text, "python"))
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < len(text) / 2
