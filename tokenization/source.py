@@ -220,7 +220,7 @@ class _Reader:
         self._views: list[memoryview] | None = []
 
     def __call__(self, offset: int, _point: object) -> bytes | memoryview:
-        if self._views is None:
+        if self._views is None or offset >= len(self._data):
             return self._data[offset : offset + _PIECE]
         self._views.append(memoryview(self._data)[offset:])
         return self._views[-1]
