@@ -215,7 +215,7 @@ def _difference(api: HfApi, config: PublishConfig, revision: str) -> Difference:
     from ..model_folders import PICKLES
 
     found = api.verify_repo_checksums(config.repo, revision=revision, local_dir=config.folder)
-    read_by_libraries = (*PICKLES, ".safetensors", ".onnx", ".json", ".py")
+    read_by_libraries = (*PICKLES, ".safetensors", ".onnx", ".onnx.data", ".json", ".py")
     return Difference(
         changed=sorted([*found.extra_paths, *(mismatch["path"] for mismatch in found.mismatches)]),
         stale=[name for name in found.missing_paths if name.endswith(read_by_libraries)],
