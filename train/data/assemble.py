@@ -100,8 +100,10 @@ def assemble(
     files = _Rows([harvested.folder / "files" for harvested in packages], _OF_FILES)
     functions = _Rows([harvested.folder / "functions" for harvested in packages], _OF_FUNCTIONS)
     files.leave_out_duplicates()
-    _cut_packages(files, held_out, package_share, package_bytes)
-    reasons_of_files = files.reasons[functions["file"] + files.beginnings(functions["unit"])]
+    places = functions["file"] + files.beginnings(functions["unit"])
+    paired = np.bincount(places[functions.stays], minlength=len(files.reasons)) > 0
+    _cut_packages(files, paired, held_out, package_share, package_bytes)
+    reasons_of_files = files.reasons[places]
     functions.leave_out(np.isin(reasons_of_files, _WITH_THEIR_FILE), "with_its_file")
     functions.leave_out_duplicates()
     kept = [unit in held_out for unit in functions["unit"][functions.stays]]
@@ -184,10 +186,12 @@ class _Rows:
                     number += 1
 
 
-def _cut_packages(files: _Rows, held_out: set[str], package_share: float, package_bytes: int) -> None:
-    """Leave out files of packages that bring too much of a language; which ones, their paths decide.
+def _cut_packages(
+    files: _Rows, paired: npt.NDArray[np.bool_], held_out: set[str], package_share: float, package_bytes: int
+) -> None:
+    """Leave out files of packages that bring too much of a language: first those without pairs, then as paths decide.
 
-    The share is of what is left: it is lowered until the packages that are cut have it.
+    The share is of what is left: the limit is lowered until the packages that are cut have their share.
     """
     training = files.stays & ~np.isin(files["unit"].astype(str), sorted(held_out))
     for language in np.unique(files["language"]):
@@ -201,9 +205,13 @@ def _cut_packages(files: _Rows, held_out: set[str], package_share: float, packag
             limit = lower
         for owner in np.flatnonzero(sizes > limit):
             own = rows[owners == owner]
-            order = sorted(own, key=lambda row: hashlib.blake2b(str(files["path"][row]).encode()).digest())
+            order = sorted(own, key=lambda row: (not paired[row], _digest(files["path"][row])))
             surplus = np.cumsum(files["size"][order]) > limit
             files.reasons[np.array(order)[surplus]] = "over_package_share"
+
+
+def _digest(path: str) -> bytes:
+    return hashlib.blake2b(path.encode()).digest()
 
 
 def _count(

@@ -44,7 +44,8 @@ class CorpusConfig:
         decontaminate: folders of evaluation sets; what shares a function with them is left out.
         max_file_bytes: larger files are left out.
         test_share: share of the test files that are taken.
-        package_share: the most that one package may bring of a language's training files, in bytes.
+        package_share: the most that one package may bring of a language's training files, in bytes; of larger ones, the
+            files without pairs go first.
         package_megabytes: up to this size the files of a package in a language are all taken.
         jobs: number of downloads at a time.
         num_proc: number of worker processes; one per core if none.

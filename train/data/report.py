@@ -30,6 +30,8 @@ _LENGTHS = {
     "file_bytes": "bytes in a file",
 }
 
+_RANGES = {"summary_words": (3, 128), "function_lines": (2, 512), "file_bytes": (64, 250_000)}
+
 
 def write_report(folder: Path) -> None:
     """Write `report.md`, `pairs.md` and the plots into a corpus folder; complete `report.json` with what they show."""
@@ -261,12 +263,12 @@ def _plot(folder: Path, languages: Mapping[str, Mapping[str, Any]]) -> None:
     for plot, (key, title) in zip(axes, _LENGTHS.items(), strict=True):
         for number, name in enumerate(languages):
             values = _lengths(folder, name, key).to_numpy()
-            bins = np.geomspace(1, {"summary_words": 256, "function_lines": 1000, "file_bytes": 250_000}[key], 40)
-            heights = np.histogram(values, bins)[0] / max(len(values), 1)
+            bins = np.unique(np.rint(np.geomspace(*_RANGES[key], 24)))
+            heights = np.histogram(values, bins)[0] / np.log(bins[1:] / bins[:-1]) / max(len(values), 1)
             plot.plot(np.sqrt(bins[1:] * bins[:-1]), heights, color=f"C{number}", label=name)
         plot.set_xscale("log")
         plot.set_xlabel(title)
-        plot.set_ylabel("share")
+        plot.set_ylabel("density over the logarithm")
     axes[-1].legend(fontsize="small")
     _save(figure, folder / "lengths.png")
 
