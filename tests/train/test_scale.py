@@ -13,7 +13,7 @@ from open_codesage.train.data.corpus import FUNCTION_COLUMNS, Corpus
 from open_codesage.train.data.extract import ExtractConfig, main
 from open_codesage.train.data.scale import extract_batch, join
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "extract_the_stack.py"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "cluster" / "extract_the_stack.py"
 LANGUAGES = ("python", "ruby")
 RUBY = "# Adds two numbers of a list together.\ndef add(a, b)\n  c = a + b\n  puts c\n  c * %d\nend\n"
 

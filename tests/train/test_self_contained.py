@@ -63,7 +63,7 @@ def outputs(work):
     """What the models gave where they were saved, and where they were opened, and what the first script printed."""
     Dataset.from_list(tiny["rows"]()).to_csv(work / "rows.csv", index=False)
     with stand_in["StandInHub"]() as hub:
-        repo = hub.repos["user/base"] = stand_in["Repo"]("user/base", private=False)
+        repo = hub.repos["user/base"] = stand_in["Repo"](private=False)
         files = {path.relative_to(work / "base").as_posix(): path for path in (work / "base").rglob("*")}
         content = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
         repo.commit("main", repo.refs["main"], "base", repo.files | content)
