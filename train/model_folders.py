@@ -71,6 +71,22 @@ def require_sound(folder: Path) -> None:
         raise ValueError(f"{folder} can not be opened as a model:\n  " + "\n  ".join(problems))
 
 
+def require_sound_download(model: str) -> None:
+    """Fetch the model of a Hub id into the cache, pickles and code left out, and refuse it if it is not safe to open.
+
+    Raises:
+        ValueError: it can not be fetched, or has faults, each with its file.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(model, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"])
+    except (OSError, ValueError) as error:
+        reason = f"There is no such folder, and as a Hub id it can not be opened: {error}"
+        raise ValueError(f"model {model}: {reason}") from error
+    require_sound(Path(folder))
+
+
 def faults(folder: Path) -> list[str]:
     """Look for what makes a model folder unsafe or useless to open.
 

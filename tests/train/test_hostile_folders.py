@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from open_codesage.modeling import CodeSageConfig
-from open_codesage.train.evaluation.encoder import Encoder
+from open_codesage.train.evaluation.encoder import Encoder, open_sentence_model
 from open_codesage.train.model_folders import faults, require_sound
 from open_codesage.train.release.export import ExportConfig, main
 from open_codesage.train.release.folder import check_folder
@@ -239,6 +239,14 @@ def test_every_way_in_refuses(way, case, folder):
     with pytest.raises(ValueError, match=match):
         way(folder)
     assert [path.name for path in folder.parent.iterdir()] == ["folder"], "nothing may be written"
+
+
+def test_a_download_is_checked_before_it_is_opened(folder, monkeypatch):
+    change, match = HOSTILE["overlapping"]
+    change(folder)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda model, allow_patterns: str(folder))
+    with pytest.raises(ValueError, match=match):
+        open_sentence_model("somebody/hostile")
 
 
 def test_a_folder_of_another_architecture_is_measured_by_its_weights(tmp_path):

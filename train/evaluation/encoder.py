@@ -11,7 +11,7 @@ import open_codesage.modeling  # noqa: F401  (registers the model classes)
 import torch
 from sentence_transformers import SentenceTransformer
 
-from ..model_folders import LOADING_ERRORS, require_sound
+from ..model_folders import LOADING_ERRORS, require_sound, require_sound_download
 from ..stages.checkpoints import require_safetensors
 
 
@@ -30,12 +30,13 @@ def open_sentence_model(model: str) -> SentenceTransformer:
         require_sound(folder)
     elif local:
         require_safetensors(folder)
+    else:
+        require_sound_download(model)
     options = {"dtype": torch.float32, "use_safetensors": True}
     try:
         return SentenceTransformer(model, model_kwargs=options, local_files_only=local)
     except LOADING_ERRORS as error:
-        kind = "The folder" if local else "There is no such folder, and as a Hub id it"
-        raise ValueError(f"model {model}: {kind} can not be opened: {error}") from error
+        raise ValueError(f"model {model} can not be opened: {error}") from error
 
 
 class Encoder:

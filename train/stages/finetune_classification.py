@@ -29,6 +29,7 @@ from transformers import (
 from transformers.trainer_utils import PredictionOutput
 
 from ..evaluation.classification import measure_classes
+from ..model_folders import require_sound_download
 from ..release.folder import AUTO_MAP
 from .adapters import lora, merged
 from .checkpoints import read_json
@@ -151,12 +152,13 @@ def _open(config: FinetuneConfig, names: list[str]) -> tuple[PreTrainedTokenizer
     """Open the tokenizer, set to the longest input, and the encoder with a head for the classes."""
     where = location(config.model)
     options = {"dtype": torch.float32, "use_safetensors": True}
+    if not Path(where).exists():
+        require_sound_download(where)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
         model = AutoModelForSequenceClassification.from_pretrained(where, **options, **_head(names))
     except (OSError, ValueError) as error:
-        kind = "The folder" if Path(where).exists() else "There is no such folder, and as a Hub id it"
-        raise ValueError(f"model {config.model}: {kind} can not be opened: {error}") from error
+        raise ValueError(f"model {config.model} can not be opened: {error}") from error
     tokenizer.model_max_length = longest_input(config, model.config, tokenizer.model_max_length)
     return tokenizer, model
 
