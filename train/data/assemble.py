@@ -205,7 +205,7 @@ def _cut_packages(
             limit = lower
         for owner in np.flatnonzero(sizes > limit):
             own = rows[owners == owner]
-            order = sorted(own, key=lambda row: (not paired[row], _digest(files["path"][row])))
+            order = sorted(own, key=lambda row: (not paired[row], _digest(str(files["path"][row]))))
             surplus = np.cumsum(files["size"][order]) > limit
             files.reasons[np.array(order)[surplus]] = "over_package_share"
 
