@@ -157,11 +157,14 @@ class _Tree:
 
     def __init__(self, source: Source) -> None:
         found: dict[Span, _Found] = {}
-        spans: defaultdict[str, list[Span]] = defaultdict(list)
+        spans: dict[str, list[Span]] = {capture: [] for capture in ("comment", "closure", "return", "documentation")}
         annotations: dict[int, _Annotation] = {}
         for _, match in source.matches("functions"):
-            for capture in ("comment", "closure", "return", "documentation"):
-                spans[capture].extend(node.byte_range for node in match.get(capture, ()))
+            for capture, nodes in match.items():
+                if capture in spans:
+                    spans[capture] += [node.byte_range for node in nodes]
+            if "body" not in match and "annotation" not in match:
+                continue
             names = [source.slice(*node.byte_range).lstrip(source.language.sigils) for node in match.get("name", ())]
             annotations.update((node.end_byte, (node, names)) for node in match.get("annotation", ()))
             for body in match.get("body", ()):
@@ -220,20 +223,17 @@ class _Tree:
 def _comment_blocks(source: Source, comments: list[Span]) -> list[Span]:
     """Comments, with line comments on successive lines joined."""
     marker = source.language.line_comment.encode()
+    data = source.data
     blocks: list[Span] = []
-    for start, end in comments:
-        is_next_line = (
-            marker
-            and blocks
-            and source.data.startswith(marker, start)
-            and source.data.startswith(marker, blocks[-1][0])
-            and _starts_line(source.data, blocks[-1][0])
-            and _lines_between(source.data, blocks[-1][1], start) == 1
-        )
-        if is_next_line:
-            blocks[-1] = blocks[-1][0], end
+    end, joins = 0, False  # Of the last block, and whether a line comment on the next line belongs to it.
+    for start, stop in comments:
+        is_line = bool(marker) and data.startswith(marker, start)
+        if is_line and joins and _lines_between(data, end, start) == 1:
+            blocks[-1] = blocks[-1][0], stop
         else:
-            blocks.append((start, end))
+            blocks.append((start, stop))
+            joins = is_line and _starts_line(data, start)
+        end = stop
     return blocks
 
 
