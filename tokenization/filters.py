@@ -2,7 +2,8 @@
 
 The paper keeps a function whose summary is English and has 3 to 256 tokens and whose body has more than one line. The
 other rules drop what teaches nothing or lets a pair be matched by its form: stubs, tests, methods that every class has,
-text that is no description. A token of a summary is a run of letters, digits and underscores.
+text that is no description. A token of a summary is a run of letters, digits and underscores; one that is a number does
+not count among the fewest.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ _STOP_WORD = re.compile(
 _NO_DESCRIPTION = re.compile(
     r"(?:todo|fixme|xxx|hack)\b|copyright|\(c\)|licen[sc]ed?\b|\(?see\b|same as\b|overrid(?:e|es|den)\b|@|[$]\w+[:$]"
     r"|not implemented|internal use only|for internal use|auto-?generated|do not edit|.*all rights reserved"
-    r"|(?:sections?|rfc|issue|bug)[\s#]*\d[\d.]*$",
+    r"|(?:sections?|rfc|issue|bug)[\s#]*\d[\d.]*$|(?:pre|post)-?conditions?:|deprecated\b|note\b(?!s)|<include\b"
+    # Which interface a method belongs to says nothing of what it does.
+    r"|\w+ implements (?:the )?[\w.*/]+(?: (?:interface|method))?\W*$|(?:default |the )?implementation of \S+$",
     re.IGNORECASE,
 )
 _TEST = re.compile(
@@ -71,7 +74,7 @@ def rejection_reason(function: Function, language: str) -> Rejection | None:
         "syntax_error": function.has_error,
         "no_summary": not tokens,
         "no_description": bool(_NO_DESCRIPTION.match(function.summary)),
-        "summary_too_short": len(tokens) < _FEWEST_TOKENS,
+        "summary_too_short": sum(not token.isdecimal() for token in tokens) < _FEWEST_TOKENS,
         "summary_too_long": len(tokens) > _MOST_TOKENS,
         "not_english": not _is_english(function.summary, tokens),
         "test": bool(_TEST.match(function.name)),
