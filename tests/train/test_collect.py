@@ -86,7 +86,9 @@ def test_folders_of_other_code_are_skipped_below_the_root_only(tmp_path, folder)
     for place in (inside, outside):
         place.mkdir(parents=True, exist_ok=True)
         (place / "a.py").write_text(CODE)
-    assert collect(tmp_path / "lib")[0] == []
+    files, _, skipped = collect(tmp_path / "lib")
+    assert files == []
+    assert skipped == {("", "vendored"): 1}, "no folder is left out in silence"
     assert len(collect(outside)[0]) == 1
 
 

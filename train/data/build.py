@@ -136,6 +136,7 @@ class CorpusBuilder:
             "languages": {name: vars(counts) for name, counts in sorted(self.languages.items())},
             "not_selected": dict(not_selected.most_common()),
             "unreadable_folders": skipped["", "unreadable"],
+            "skipped_folders": skipped["", "vendored"],
             "held_out": {
                 "units": len(held_out.units),
                 "pairs": held_out.pairs,

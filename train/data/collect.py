@@ -37,7 +37,7 @@ _TELLING_BYTES = 65_536
 _COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
 
 Counts = Counter[tuple[str, Reason]]
-"""How many files were left out, by language and reason. A folder that can not be read has no language: ""."""
+"""How many files were left out, by language and reason. Folders that are left out whole have no language: ""."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,10 @@ def _walk(root: Path, without: frozenset[str], skipped: Counts) -> Iterator[Path
 
     for folder, children, names in os.walk(root, onerror=unreadable):  # os.walk does not follow symbolic links
         inside = [name for name in children if not name.startswith(".") and name.lower() not in without]
-        children[:] = [name for name in inside if not Path(folder, name, "pyvenv.cfg").exists()]
+        inside = [name for name in inside if not Path(folder, name, "pyvenv.cfg").exists()]
+        if left_out := len(children) - len(inside):
+            skipped["", "vendored"] += left_out
+        children[:] = inside
         for name in names:
             yield Path(folder, name)
 
