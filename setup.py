@@ -16,7 +16,7 @@ packages = [
 ]
 
 EXTRAS = {
-    "corpus": ["datasketch>=1.6", "matplotlib>=3.8"],
+    "corpus": ["datasketch>=2.0", "matplotlib>=3.8"],
     "onnx": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"],
     # Without datatrove's own extras: its "processing" wants xxhash<4, datasets installs a later one.
     "scale": ["datatrove>=0.10"],
