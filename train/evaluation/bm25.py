@@ -46,14 +46,21 @@ class BM25:
         self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
         self._index.index(words, show_progress=False)
 
-    def rank(self, queries: Sequence[str], k: int) -> npt.NDArray[np.int64]:
+    def rank(self, queries: Sequence[str], k: int, among: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
         """Rank the documents for each query.
+
+        Args:
+            queries: texts.
+            k: how many documents to give.
+            among: numbers of the N documents to rank, ascending; all if None. Words are weighted by all documents.
 
         Returns:
             Document numbers, int64 [Q, min(k, N)], best first.
         """
         scores = (self._index.get_scores_from_ids(self._ids(query)) for query in queries)
-        return np.stack([np.argsort(-row, kind="stable")[:k] for row in scores])
+        if among is None:
+            return np.stack([np.argsort(-row, kind="stable")[:k] for row in scores])
+        return np.stack([among[np.argsort(-row[among], kind="stable")[:k]] for row in scores])
 
     def _ids(self, query: str) -> list[int]:
         return self._index.get_tokens_ids(split_words(query)[:QUERY_WORDS])
