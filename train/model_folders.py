@@ -22,6 +22,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from safetensors import SafetensorError
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 """Files that can run code when they are opened."""
 
@@ -29,14 +31,16 @@ MODULES = "modules.json"
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
+SENTENCE_CONFIG = "sentence_bert_config.json"
 OBJECTS = (
     CONFIG,
     INDEX,
-    "adapter_config.json",
+    ADAPTER,
     "added_tokens.json",
     "config_sentence_transformers.json",
     "generation_config.json",
-    "sentence_bert_config.json",
+    SENTENCE_CONFIG,
     "special_tokens_map.json",
     "tokenizer_config.json",
 )
@@ -53,7 +57,10 @@ FEW = 128
 SECONDS = 60
 
 # What a broken file makes the libraries raise; anything else is a fault of ours and keeps its traceback.
-LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, ImportError)
+LOADING_ERRORS = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, ImportError),
+    SafetensorError,
+)
 
 # Names of numbers that a model class counts up to while it is built.
 _COUNTED = re.compile(r"(layers?|experts|blocks|stages|depth)$")
@@ -69,6 +76,16 @@ def require_sound(folder: Path) -> None:
     """
     if problems := faults(folder):
         raise ValueError(f"{folder} can not be opened as a model:\n  " + "\n  ".join(problems))
+    if (folder / ADAPTER).is_file():
+        base = read_object(folder / ADAPTER).get("base_model_name_or_path")
+        if not isinstance(base, str) or not base:
+            raise ValueError(f"{folder / ADAPTER} names no base model: save the adapter again")
+        if not Path(base).is_dir():
+            require_sound_download(base)
+        elif (Path(base) / ADAPTER).is_file():
+            raise ValueError(f"{folder / ADAPTER} names {base}, which is an adapter itself: merge that first")
+        else:
+            require_sound(Path(base))
 
 
 def require_sound_download(model: str) -> None:
@@ -167,7 +184,7 @@ def stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ValueError: truncated, overlapping or otherwise no safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(file, framework="pt") as weights:
@@ -214,7 +231,7 @@ def _part_faults(part: Path) -> list[str]:
     config = objects.get(CONFIG, {})
     weight_files(part)
     stored = {file: stored_shapes(file) for file in sorted(part.glob("*.safetensors"))}
-    problems = [*_count_faults(part, config, sum(map(len, stored.values())))]
+    problems = [*_count_faults(part, config, sum(map(len, stored.values()))), *_setting_faults(part, objects, stored)]
     if not problems and "model_type" in config:
         problems = _declaration_faults(part, {file: stored[file] for file in weight_files(part)})
     problems += _tokenizer_faults(part, config, objects.get("tokenizer_config.json", {}))
@@ -238,6 +255,30 @@ def _count_faults(part: Path, config: dict[str, Any], stored: int) -> Iterator[s
         held = sum(map(math.prod, stored_shapes(part / WEIGHTS).values())) if (part / WEIGHTS).is_file() else 0
         if width * out > max(held, 1 << 24):
             yield f"{part / CONFIG} asks for {width * out:.0e} weights, but {held:,} are stored"
+
+
+def _setting_faults(
+    part: Path, objects: dict[str, dict[str, Any]], stored: dict[Path, dict[str, tuple[int, ...]]]
+) -> Iterator[str]:
+    """Find settings by which other files than a model's own config would decide how much is made."""
+    for key, value in objects.get(SENTENCE_CONFIG, {}).items():
+        if key.endswith(("_args", "_kwargs")) and value:
+            yield f"{part / SENTENCE_CONFIG}: {key} would change how the model is opened; remove it"
+    shapes = [shape for file in stored.values() for shape in file.values()]
+    if "model_type" not in objects.get(CONFIG, {}):
+        most = max(sum(map(math.prod, shapes)), 1 << 20)
+        for key, value in objects.get(CONFIG, {}).items():
+            if isinstance(value, int) and value > most:
+                yield f"{part / CONFIG}: {key} is {value}, more than any module of so few weights needs"
+    adapter = objects.get(ADAPTER, {})
+    ranks = [
+        adapter.get("r"),
+        *(patterns.values() if isinstance(patterns := adapter.get("rank_pattern"), dict) else ()),
+    ]
+    widest = max((size for shape in shapes for size in shape), default=0)
+    for rank in ranks:
+        if isinstance(rank, int) and rank > widest:
+            yield f"{part / ADAPTER}: a rank of {rank}, but no stored weight is wider than {widest}"
 
 
 def _declaration_faults(part: Path, stored: dict[Path, dict[str, tuple[int, ...]]]) -> list[str]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from open_codesage.modeling import CodeSageConfig
@@ -125,6 +126,14 @@ TEMPLATE = {
 PADDING = {"direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"}
 
 HOSTILE = {
+    "module size": (
+        lambda folder: edit(folder / "1_Pooling" / "config.json", dimension=4 * 10**9),
+        "dimension is 40000",
+    ),
+    "arguments": (
+        lambda folder: edit(folder / "sentence_bert_config.json", config_kwargs={"num_hidden_layers": 1000}),
+        "config_kwargs would change how the model is opened",
+    ),
     # Tokenizers: panics at opening and at encoding, errors, ids beyond the vocabulary, files elsewhere.
     "panic prefix": (model(continuing_subword_prefix="######"), r"tokenizer\.json can not be opened: .*out of range"),
     "panic charsmap": (
@@ -229,7 +238,9 @@ def _export(folder):
     main(ExportConfig(model=folder, output=folder.with_name("hub")))
 
 
-@pytest.mark.parametrize("case", ["panic charsmap", "overlapping", "index up", "layers", "nan", "config list"])
+@pytest.mark.parametrize(
+    "case", ["panic charsmap", "overlapping", "index up", "layers", "nan", "config list", "arguments"]
+)
 @pytest.mark.parametrize(
     "way", [_open_for_evaluation, _export, require_safetensors], ids=["evaluate", "export", "train"]
 )
@@ -239,6 +250,48 @@ def test_every_way_in_refuses(way, case, folder):
     with pytest.raises(ValueError, match=match):
         way(folder)
     assert [path.name for path in folder.parent.iterdir()] == ["folder"], "nothing may be written"
+
+
+def test_a_hub_folder_has_our_modules_only(folder):
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[2]["type"] = "sentence_transformers.sentence_transformer.modules.LayerNorm"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    assert [fault for fault in check_folder(folder) if "LayerNorm" in fault]
+
+
+def test_a_graph_with_loops_is_not_run(folder):
+    node = onnx.helper.make_node("Loop", ["n", "c"], ["y"], body=onnx.helper.make_graph([], "body", [], []))
+    graph = onnx.helper.make_graph([node], "g", [], [])
+    (folder / "onnx").mkdir()
+    onnx.save(onnx.helper.make_model(graph), folder / "onnx" / "model.onnx")
+    assert [fault for fault in check_folder(folder) if "loops or branches" in fault]
+
+
+def adapter(folder, base, **changes):
+    """Write the files of an adapter of rank 4."""
+    folder.mkdir()
+    settings = {"peft_type": "LORA", "r": 4, "base_model_name_or_path": str(base)} | changes
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    save_file({"lora_A.weight": torch.zeros(4, 16)}, folder / "adapter_model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("changes", [{"r": 10**8}, {"rank_pattern": {"c_attn": 10**8}}])
+def test_an_adapter_of_a_huge_rank_is_refused(exported, tmp_path, changes):
+    require_sound(adapter(tmp_path / "sound", exported))
+    with pytest.raises(ValueError, match="a rank of 100000000, but no stored weight is wider than 16"):
+        require_sound(adapter(tmp_path / "hostile", exported, **changes))
+
+
+def test_the_base_of_an_adapter_is_checked(folder, tmp_path):
+    change, match = HOSTILE["overlapping"]
+    change(folder)
+    with pytest.raises(ValueError, match=match):
+        require_sound(adapter(tmp_path / "adapter", folder))
+    with pytest.raises(ValueError, match="which is an adapter itself"):
+        require_sound(adapter(tmp_path / "second", tmp_path / "adapter"))
+    with pytest.raises(ValueError, match="names no base model"):
+        require_sound(adapter(tmp_path / "third", ""))
 
 
 def test_a_download_is_checked_before_it_is_opened(folder, monkeypatch):

@@ -7,10 +7,11 @@ alone. `problems` is the part of `folder.check_folder` that only a classifier ne
 Invariant: the card's classes and figures are those of the config and of the record of the run.
 """
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..model_folders import read_object
 
 if TYPE_CHECKING:
     from .export import ExportConfig
@@ -29,10 +30,9 @@ NOT_IN_IT = {
 def is_classifier(folder: Path) -> bool:
     """Say whether a model folder is one of a classifier."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(folder / "config.json").get("architectures") == [ARCHITECTURE]
+    except ValueError:
         return False
-    return isinstance(config, dict) and config.get("architectures") == [ARCHITECTURE]
 
 
 def write(config: "ExportConfig", folder: Path) -> int:

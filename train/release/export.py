@@ -153,6 +153,7 @@ def check_output(config: ExportConfig) -> bool:
         raise ValueError("int8 is the small form of the ONNX file: set onnx too")
     if config.onnx:
         require_packages()
+    _recover(config.output.absolute())
     return _replaces(config)
 
 
@@ -165,6 +166,13 @@ def _check_name(config: ExportConfig) -> None:
         raise ValueError(
             f"{config.model_id!r} can not be the name of a model ({error}): give another one as name"
         ) from error
+
+
+def _recover(output: Path) -> None:
+    """Give an earlier export its name again, which a run that was killed had just taken from it."""
+    old = output.with_name(f".{output.name}.old")
+    if old.is_dir() and not output.exists():
+        old.rename(output)
 
 
 def _replaces(config: ExportConfig) -> bool:

@@ -9,14 +9,23 @@ without any library of operators, so the check is safe on a folder that somebody
 """
 
 import ast
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from ..model_folders import LOADING_ERRORS, PICKLES, PREFIX, TIED_HEAD, faults, read_object, stored_shapes, weight_files
+from ..model_folders import (
+    LOADING_ERRORS,
+    PICKLES,
+    PREFIX,
+    TIED_HEAD,
+    faults,
+    read_json,
+    read_object,
+    stored_shapes,
+    weight_files,
+)
 from . import classifier
 from .onnx_graph import GRAPH_FILES, graph_problems
 
@@ -44,6 +53,9 @@ FILES = {
 }
 
 TOLERANCE = 1e-6
+MODULES = ["Transformer", "Pooling", "Normalize"]
+"""The modules of sentence-transformers in a Hub folder, in their order."""
+
 PROBES = ("return the larger of two numbers", "def larger(a, b):\n    return a if a > b else b\n", "")
 
 
@@ -113,12 +125,12 @@ def _file_problems(folder: Path) -> list[str]:
     for name in sorted(found - wanted - (set() if single else GRAPH_FILES.keys())):
         reason = "a pickle can run code when it is opened" if name.endswith(PICKLES) else "it is not part of a model"
         problems.append(f"{folder / name} does not belong in a Hub folder: {reason}; remove it")
-    for name in sorted(found & FILES.keys()):
-        if name.endswith(".json"):
-            try:
-                json.loads((folder / name).read_text(encoding="utf-8"))
-            except ValueError as error:
-                problems.append(f"{folder / name} is not JSON: {error}")
+    if not problems and not single:
+        kinds = [str(module.get("type", "")).rpartition(".")[2] for module in read_json(folder / "modules.json")]
+        if kinds != MODULES:
+            problems.append(
+                f"{folder / 'modules.json'} names {', '.join(kinds)}, a Hub folder has {', '.join(MODULES)}"
+            )
     return problems
 
 

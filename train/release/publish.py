@@ -10,6 +10,7 @@ leaves either the old files or the new ones. Every attempt begins with the compa
 sends what is missing, and says so when nothing is.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,8 +219,14 @@ def _difference(api: HfApi, config: PublishConfig, revision: str) -> Difference:
     read_by_libraries = (*PICKLES, ".safetensors", ".onnx", ".onnx.data", ".json", ".py")
     return Difference(
         changed=sorted([*found.extra_paths, *(mismatch["path"] for mismatch in found.mismatches)]),
-        stale=[name for name in found.missing_paths if name.endswith(read_by_libraries)],
+        stale=[name for name in found.missing_paths if name.endswith(read_by_libraries) and _is_of_a_model(name)],
     )
+
+
+def _is_of_a_model(name: str) -> bool:
+    """Whether a file stands where libraries look for parts of a model; other folders are the user's."""
+    folder, _, _ = name.rpartition("/")
+    return folder in ("", "onnx") or bool(re.fullmatch(r"\d+_\w+", folder))
 
 
 def _proposal(api: HfApi, config: PublishConfig, author: str) -> Publication | None:

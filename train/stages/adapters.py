@@ -12,6 +12,8 @@ import torch
 from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel
 
+from ..model_folders import LOADING_ERRORS, require_sound
+
 ADAPTER = "adapter_config.json"
 TARGETS = ["c_attn", "c_proj", "c_fc"]
 """The projections of a CodeSage block: of the attention in and out, of the feed-forward layer in and out."""
@@ -49,10 +51,11 @@ def merged(adapter: Path, auto_class: Any, **options: Any) -> PreTrainedModel:
     Raises:
         ValueError: the base can not be opened.
     """
+    require_sound(adapter)
     base = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
     try:
         model = auto_class.from_pretrained(base, dtype=torch.float32, use_safetensors=True, **options)
-    except (OSError, ValueError) as error:
+    except LOADING_ERRORS as error:
         raise ValueError(
             f"{adapter / ADAPTER} names the base model {base}, which can not be opened: {error}"
         ) from error
