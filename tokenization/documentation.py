@@ -216,6 +216,11 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r":[A-Za-z][\w:+.-]*:`([^`<]+?)\s*<[^`<>]*>`"), r"\1"),
             (re.compile(r":[A-Za-z][\w:+.-]*:`~(?:[^`]*\.)?([^`.]+)`"), r"\1"),
             (re.compile(r":[A-Za-z][\w:+.-]*:`([^`]+)`"), r"\1"),
+            # `~module.name`, |Name|, [1]_, [Citation]_
+            (re.compile(r"(?<!`)`~(?:[A-Za-z_]\w*\.)+(\w+)`(?!`)"), r"\1"),
+            (re.compile(r"(?<![\w|])\|([A-Z][A-Za-z][\w.]*)\|(?![\w|])"), r"\1"),
+            (re.compile(r"[ \t]?(?<![\w\])])\[[#*\d]+\]_(?!\w)"), ""),
+            (re.compile(r"(?<![\w\])])\[([A-Za-z][\w.-]*)\]_(?!\w)"), r"\1"),
             (re.compile(r"`([^`<\n]+?)\s*<[^`<>]*>`__?"), r"\1"),
             # L{link}, C{code} and the like of epytext
             (re.compile(r"[A-Z]\{([^{}]*)\}"), r"\1"),
@@ -349,6 +354,8 @@ CONVENTIONS: dict[str, Convention] = {
                 r"\1",
             ),
             (re.compile(r"\{#?([A-Z][\w:]*(?:[#.]\w+[?!=]?)?|[#.]\w+[?!=]?)\}"), r"\1"),
+            # {member}, not a block or a part of a path
+            (re.compile(r"(?<![^\s(])\{([a-z]\w*[?!]?)\}(?![\w/])"), r"\1"),
             (re.compile(r"\\(?=[A-Z#:_<*+{])"), ""),
             (re.compile(r"(?<!\w)_([A-Za-z]+)_(?!\w)"), r"\1"),
             (re.compile(r"(?<![\w+])\+([\w:.#@$&!?=<>\[\]()'\"/*-]+)\+(?![\w+])"), r"\1"),

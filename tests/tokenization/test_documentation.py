@@ -71,6 +71,8 @@ def test_sections_end_the_description(section, gap):
         ("'Does :func:`~a.b.c` and :class:`D <a.D>` and `e <x>`_ and ``f()``.'", "Does c and D and e and f()."),
         ("'Does *this* and **that**, a * b and **kwargs.'", "Does this and that, a * b and **kwargs."),
         ("'Does L{this} of C{that}.'", "Does this of that."),
+        ("'Does `~a.b.C` of |Table|, |x| and |A|B|.'", "Does C of Table, |x| and |A|B|."),
+        ("'Does it [1]_ as [Knuth1997]_ says [#]_, a[1] of b[1]_.'", "Does it as Knuth1997 says, a[1] of b[1]_."),
         ("r'Splits at \\n.'", "Splits at \\n."),
         ("'Splits \\\n at \\'x\\' \\d.'", "Splits at 'x' \\d."),
         ("u'Does ' 'it.'", "Does it."),
@@ -134,6 +136,17 @@ def test_javadoc_markup(raw, expected):
 )  # fmt: skip
 def test_markup_of_c(raw, expected):
     assert summary(raw, "doxygen") == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("# Calls {callbacks} ({empty?}) of {Name#member}.", "Calls callbacks (empty?) of Name#member."),
+        ("# Gets /a/{name}, {a}/b and #{x} of map{y}.", "Gets /a/{name}, {a}/b and #{x} of map{y}."),
+    ],
+)
+def test_markup_of_ruby(raw, expected):
+    assert summary(raw, "rdoc") == expected
 
 
 def test_documentation_keeps_lines_and_sections():

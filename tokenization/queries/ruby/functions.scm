@@ -21,5 +21,7 @@
 (if_modifier body: (return)) @return
 (unless_modifier body: (return)) @return
 (binary right: (return)) @return
+(assignment right: (binary right: (return))) @return
+(operator_assignment right: (binary right: (return))) @return
 
 (comment) @comment
