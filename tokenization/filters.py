@@ -52,6 +52,10 @@ _NO_DESCRIPTION = re.compile(
     r"|\w+ implements (?:the )?[\w.*/]+(?: (?:interface|method))?\W*$|(?:default |the )?implementation of \S+$",
     re.IGNORECASE,
 )
+# Nothing, directives, and handlers of errors around nothing.
+_NO_CODE = re.compile(
+    r"(?:\s|['\"]use strict['\"];?|(?:try|finally)\s*\{\s*\}|catch\s*(?:\([^()]*\)\s*)?\{\s*\})*+"
+)
 _TEST = re.compile(
     r"[tT]est(?=[_A-Z0-9])|(?:setUp|tearDown|set_up|tear_down|setup_|teardown_)(?:[cC]lass|[mM]ethod|[mM]odule)?$"
 )
@@ -81,7 +85,7 @@ def rejection_reason(function: Function, language: str) -> Rejection | None:
         "special_method": bool(special and special.fullmatch(function.name)),
         "body_too_short": function.body_lines <= 1,
         "code_too_long": len(function.code) > _MOST_CHARACTERS_OF_CODE,
-        "empty_hard_positive": not function.hard_positive,
+        "empty_hard_positive": bool(_NO_CODE.fullmatch(function.hard_positive)),
         "accessor": bool(_ACCESSOR.match(function.name)) and len(_code_lines(function.hard_positive)) <= 1,
         "summary_in_code": " ".join(tokens) in " ".join(_TOKEN.findall(function.code.lower())),
     }

@@ -49,6 +49,8 @@ CASES = [
     ("body_too_short", {"body_lines": 1}),
     ("code_too_long", {"code": "x = 1\n" * 4_000}),
     ("empty_hard_positive", {"hard_positive": ""}),
+    ("empty_hard_positive", {"hard_positive": "'use strict';"}),
+    ("empty_hard_positive", {"hard_positive": "try {\n} catch (Error error) {\n}"}),
     ("accessor", {"name": "get_total", "hard_positive": "values = list(self)"}),
     ("accessor", {"name": "isTotal", "hard_positive": "values = list(self)\n\n}"}),
     ("summary_in_code", {"code": GOOD.code + "  # return the   sum\n# of all prices"}),
