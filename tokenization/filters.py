@@ -53,9 +53,7 @@ _NO_DESCRIPTION = re.compile(
     re.IGNORECASE,
 )
 # Nothing, directives, and handlers of errors around nothing.
-_NO_CODE = re.compile(
-    r"(?:\s|['\"]use strict['\"];?|(?:try|finally)\s*\{\s*\}|catch\s*(?:\([^()]*\)\s*)?\{\s*\})*+"
-)
+_NO_CODE = re.compile(r"(?:\s|['\"]use strict['\"];?|(?:try|finally)\s*\{\s*\}|catch\s*(?:\([^()]*\)\s*)?\{\s*\})*+")
 _TEST = re.compile(
     r"[tT]est(?=[_A-Z0-9])|(?:setUp|tearDown|set_up|tear_down|setup_|teardown_)(?:[cC]lass|[mM]ethod|[mM]odule)?$"
 )
