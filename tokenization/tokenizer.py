@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,17 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, model_max_length: int
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", pair=f"$A {END} $B {END}", special_tokens=[(END, 0)]
     )
+    return wrap_tokenizer(tokenizer, model_max_length, split_special_tokens=True)
+
+
+def wrap_tokenizer(tokenizer: Tokenizer, model_max_length: int, **options: Any) -> PreTrainedTokenizerFast:
+    """Give a byte-level tokenizer that ends every text with `<|endoftext|>` the settings that all of ours share.
+
+    Args:
+        tokenizer: holds the three special tokens.
+        model_max_length: longest input in tokens, the end token included.
+        options: further arguments of `PreTrainedTokenizerFast`.
+    """
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END,
@@ -112,9 +123,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, model_max_length: int
         model_max_length=model_max_length,
         padding_side="right",
         truncation_side="right",
-        split_special_tokens=True,
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
+        **options,
     )
 
 

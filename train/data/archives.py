@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from open_codesage.tokenization.languages import language_of_path
 
-from .collect import Counts, SourceFile
+from .collect import TELLING_BYTES, Counts, SourceFile
 from .packages import Package
 from .registries import Downloaded
 from .rules import Reason, is_vendored, reject_name
@@ -29,8 +29,6 @@ MOST_MEMBERS = 500_000
 MOST_BYTES = 16 << 30
 """Limits of what an archive unpacks to; the sources of the largest packages of Debian are a quarter of it."""
 _LARGEST_MAP = 64 << 20
-_TELLING_BYTES = 65_536
-"""What is looked at to tell the language of a file whose extension does not."""
 
 _NOT_THE_ORIGINAL = re.compile(r"\.(?:dsc|asc|sig|diff\.gz)$|\.debian\.tar\.\w+$")
 _COMPONENT = re.compile(r"\.orig-([\w-]+)\.tar\.\w+$")
@@ -85,7 +83,7 @@ def read_package(downloaded: Downloaded, max_bytes: int, skipped: Counts) -> Ite
 
 
 def _beginning(data: bytes) -> str:
-    return data[:_TELLING_BYTES].decode(errors="replace")
+    return data[:TELLING_BYTES].decode(errors="replace")
 
 
 def _sources(member: _Member, package: Package) -> Iterator[tuple[str, bytes | IO[bytes], int]]:

@@ -32,7 +32,7 @@ _PATH_COLUMNS = ("max_stars_repo_path", "path")
 _REPOSITORY_COLUMNS = ("max_stars_repo_name", "repo_name", "repo")
 _LICENCE_COLUMNS = ("max_stars_repo_licenses", "licenses", "license", "licence")
 _DATASET_FILES = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
-_TELLING_BYTES = 65_536
+TELLING_BYTES = 65_536
 """What is read of a file to tell its language, where its extension does not."""
 _COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
 
@@ -151,7 +151,7 @@ def collect_folders(
 
 def _beginning(location: Path) -> str:
     with location.open("rb") as file:
-        return file.read(_TELLING_BYTES).decode(errors="replace")
+        return file.read(TELLING_BYTES).decode(errors="replace")
 
 
 def _label(root: Path, taken: set[str]) -> str:

@@ -158,6 +158,7 @@ def rank_own(
 def _claim(folder: Path, config: ConsistencyConfig, functions: Any) -> None:
     """Make the folder of the ranks, or empty it when they were found under other settings."""
     from ..stages.checkpoints import digest
+    from .folders import working_folder
 
     weights = sorted(Path(config.model).rglob("*.safetensors"))
     settings = {
@@ -166,12 +167,7 @@ def _claim(folder: Path, config: ConsistencyConfig, functions: Any) -> None:
         "model": digest(*weights) if weights else config.model,
         **{name: getattr(config, name) for name in ("sample", "max_length", "seed")},
     }
-    record = folder / "settings.json"
-    if record.is_file() and json.loads(record.read_text("utf-8")) == settings:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    record.write_text(json.dumps(settings), "utf-8")
+    working_folder(folder, settings)
 
 
 def _write(corpus: Any, config: ConsistencyConfig, functions: Any, kept: Any, folder: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ pair's code stands twice in the corpus (white space aside), so no held-out pair 
 
 import hashlib
 import itertools
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -27,7 +26,7 @@ from ..console import say
 from .collect import Counts, SkippedFile, SourceFile, collect_folders, read, stream_dataset
 from .folders import new_folder
 from .rules import Reason
-from .workers import Loss, map_in_workers
+from .workers import Loss, cores, in_batches, map_in_workers
 
 if TYPE_CHECKING:
     from .build import CorpusBuilder
@@ -177,9 +176,8 @@ def outcomes(files: Iterable[SourceFile], max_bytes: int, workers: int) -> Itera
         max_bytes: larger files are left out.
         workers: number of processes.
     """
-    files = iter(files)
-    batches = iter(lambda: list(itertools.islice(files, _BATCH)), [])
-    return map_in_workers(partial(_process, max_bytes=max_bytes), batches, workers, _BATCH_SECONDS, _lost)
+    function = partial(_process, max_bytes=max_bytes)
+    return map_in_workers(function, in_batches(files, _BATCH), workers, _BATCH_SECONDS, _lost)
 
 
 def _lost(file: SourceFile, reason: Loss) -> Outcome:
@@ -226,7 +224,7 @@ def main(config: ExtractConfig) -> Path:
         builder = CorpusBuilder(folder)
         files = itertools.islice(files, config.max_files)
         with builder, tqdm(total=total, unit="B", unit_scale=True, desc="extract") as bar:
-            for outcome in outcomes(files, config.max_file_bytes, config.num_proc or _cores()):
+            for outcome in outcomes(files, config.max_file_bytes, config.num_proc or cores()):
                 builder.add(outcome)
                 bar.update(outcome.size)
                 bar.set_postfix(files=builder.files.rows, pairs=builder.functions.rows, refresh=False)
@@ -243,11 +241,6 @@ def main(config: ExtractConfig) -> Path:
         report = builder.finish(skipped, config.held_out_share, config.min_held_out, config.seed)
     say(_summary(report, config, time.perf_counter() - begin))
     return config.output
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _source(config: ExtractConfig) -> str:

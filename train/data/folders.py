@@ -47,3 +47,14 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     aside.replace(file)
+
+
+def working_folder(folder: Path, settings: Mapping[str, Any]) -> Path:
+    """Give a folder for what is finished of an interrupted work; what was made under other settings is removed."""
+    record = folder / "settings.json"
+    state = json.dumps(settings, indent=1)
+    if not record.is_file() or record.read_text(encoding="utf-8") != state:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        record.write_text(state, encoding="utf-8")
+    return folder

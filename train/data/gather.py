@@ -12,7 +12,6 @@ of processes or on interruptions.
 import dataclasses
 import importlib.util
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -24,9 +23,10 @@ from typing import Any, ClassVar
 from open_codesage.tokenization.languages import LANGUAGES, resolve_language
 
 from ..console import say
-from .folders import new_folder
+from .folders import new_folder, working_folder
 from .licences import is_selected
 from .packages import Package, read_packages, write_packages
+from .workers import cores
 
 _LIBRARIES = ("datasketch", "matplotlib")
 
@@ -107,7 +107,7 @@ def main(config: CorpusConfig) -> Path:
     with new_folder(config.output) as folder:
         work = _work_folder(config, [downloaded.package for downloaded in came])
         rules = Rules(config.licences, config.max_file_bytes, config.test_share, _references(config, work))
-        harvested, failed = harvest(came, work / "packages", rules, config.num_proc or _cores())
+        harvested, failed = harvest(came, work / "packages", rules, config.num_proc or cores())
         if not harvested:
             raise ValueError(f"no source file in {len(came)} packages: {_first(failed)}")
         counts, records = assemble(harvested, folder, config.package_share, int(config.package_megabytes * 1e6))
@@ -159,14 +159,8 @@ def _select(config: CorpusConfig) -> tuple[list[Package], list[str]]:
 def _work_folder(config: CorpusConfig, packages: Sequence[Package]) -> Path:
     """The folder of what is finished; one that was made for another corpus is removed."""
     output = config.output.absolute()
-    folder = output.with_name(f".{output.name}.work")
-    state = json.dumps([_settings(config), [dataclasses.asdict(package) for package in packages]], indent=1)
-    kept = folder / "settings.json"
-    if not kept.is_file() or kept.read_text(encoding="utf-8") != state:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        kept.write_text(state, encoding="utf-8")
-    return folder
+    settings = {"corpus": _settings(config), "packages": [dataclasses.asdict(package) for package in packages]}
+    return working_folder(output.with_name(f".{output.name}.work"), settings)
 
 
 def _settings(config: CorpusConfig) -> dict[str, Any]:
@@ -191,10 +185,6 @@ def _references(config: CorpusConfig, work: Path) -> Path | None:
         aside.replace(path)
         say(f"decontaminate: {references.looked_for:,} programs and functions of evaluation sets are looked for")
     return path
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _listed(reasons: Mapping[str, int]) -> str:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from .folders import new_folder
 from .registries import Downloaded
 from .rules import MIN_BYTES, Reason, clean, is_test, names_other_licence, reject_text
 from .similarity import Tokens, shingles, signature, tokens
-from .workers import Loss, map_in_workers
+from .workers import Loss, in_batches, map_in_workers
 
 _BATCH, _BATCH_SECONDS = 16, 240.0
 
@@ -210,7 +210,7 @@ def harvest(
     state = _Reading()
     waiting = [by_unit[unit] for unit in by_unit if unit not in done]
     outcomes = map_in_workers(
-        partial(process, rules=rules), _batches(state.files(waiting, rules)), workers, _BATCH_SECONDS, _lost
+        partial(process, rules=rules), in_batches(state.files(waiting, rules), _BATCH), workers, _BATCH_SECONDS, _lost
     )
     with tqdm(total=len(packages), initial=len(done), unit="package", desc="harvest") as bar:
         for unit, group in groupby(outcomes, key=lambda outcome: outcome.file.unit):
@@ -247,11 +247,6 @@ class _Reading:
         """How many packages have come to an end since this was asked last, up to this one."""
         before, self.reported = self.reported, self.order.index(unit) + 1
         return self.reported - before
-
-
-def _batches(files: Iterator[SourceFile]) -> Iterator[list[SourceFile]]:
-    while batch := list(islice(files, _BATCH)):
-        yield batch
 
 
 def _write(folder: Path, outcomes: Iterable[Outcome], source: Downloaded, skipped: Counts) -> None:

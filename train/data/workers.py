@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import time
 from collections import deque
@@ -27,6 +28,17 @@ _WINDOW = 4
 """Batches per worker between the oldest unfinished and the newest started one."""
 _START_SECONDS = 120.0
 _READY = "ready"
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Items in lists of a size, the last of which may be shorter, taken as they are needed."""
+    items = iter(items)
+    return iter(lambda: list(itertools.islice(items, size)), [])
 
 
 def map_in_workers(

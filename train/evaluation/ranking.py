@@ -8,7 +8,7 @@ Invariant: ranking in blocks gives what ranking at once gives; memory grows with
 queries and documents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ir_measures
 import numpy as np
@@ -89,19 +89,31 @@ def measure(
     Returns:
         `mrr` and `recall@<cutoff>`, in percent.
     """
-    reciprocal_rank, recall = ir_measures.RR, ir_measures.R @ cutoff
-    totals = {reciprocal_rank: 0.0, recall: 0.0}
+    names = {"mrr": ir_measures.RR, f"recall@{cutoff}": ir_measures.R @ cutoff}
+    return mean_figures(names, rankings.tolist(), relevant)
+
+
+def mean_figures(
+    measures: Mapping[str, ir_measures.measures.Measure],
+    rankings: Sequence[Sequence[int]],
+    relevant: Sequence[frozenset[int]],
+) -> dict[str, float]:
+    """Mean figures of some rankings, in percent.
+
+    Args:
+        measures: measures of ir-measures, by the names that they get.
+        rankings: document numbers, best first, for every query.
+        relevant: the relevant documents of every query, at least one each.
+    """
+    totals = dict.fromkeys(measures.values(), 0.0)
     for start in range(0, len(relevant), _MEASURED_AT_ONCE):
         rows = range(start, min(start + _MEASURED_AT_ONCE, len(relevant)))
         qrels = {str(row): {str(document): 1 for document in relevant[row]} for row in rows}
         # The library breaks ties by name: scores that fall with the rank leave it none to break.
-        run = {str(row): {str(document): -rank for rank, document in enumerate(rankings[row].tolist())} for row in rows}
+        run = {str(row): {str(document): -rank for rank, document in enumerate(rankings[row])} for row in rows}
         for value in ir_measures.iter_calc(list(totals), qrels, run):
             totals[value.measure] += value.value
-    return {
-        "mrr": 100 * totals[reciprocal_rank] / len(relevant),
-        f"recall@{cutoff}": 100 * totals[recall] / len(relevant),
-    }
+    return {name: 100 * totals[measure] / len(relevant) for name, measure in measures.items()}
 
 
 def chance_mrr(relevant: Sequence[frozenset[int]], documents: int) -> float:

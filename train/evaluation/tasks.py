@@ -17,14 +17,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import ir_measures
 import numpy as np
 import numpy.typing as npt
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from .bm25 import BM25
+from .ranking import mean_figures, top_k
 
 PROTOCOLS = ("full", "same_language", "pairwise")
 
@@ -215,20 +216,8 @@ def measure_rankings(
         f"recall@{cutoff}": ir_measures.R @ cutoff,
         f"ndcg@{cutoff}": ir_measures.nDCG @ cutoff,
     }
-    qrels = {str(row): {str(document): 1 for document in found} for row, found in enumerate(relevant)}
     first = [ranking[: len(found)] for ranking, found in zip(rankings, relevant, strict=True)]
-    means = ir_measures.calc_aggregate(list(names.values()), qrels, _run(rankings))
-    precision = ir_measures.calc_aggregate([ir_measures.AP], qrels, _run(first))[ir_measures.AP]
-    figures = {name: 100 * means[measure] for name, measure in names.items()}
-    return {"mrr": figures.pop("mrr"), "map": figures.pop("map"), "map@r": 100 * precision, **figures}
-
-
-def _run(rankings: Sequence[Sequence[int]]) -> dict[str, dict[str, float]]:
-    # The library breaks ties by name: scores that fall with the rank leave it none to break.
-    return {
-        str(row): {str(document): -float(rank) for rank, document in enumerate(ranking)}
-        for row, ranking in enumerate(rankings)
-    }
+    return mean_figures(names, rankings, relevant) | mean_figures({"map@r": ir_measures.AP}, first, relevant)
 
 
 def _parts(task: Task, protocol: str) -> Iterator[tuple[str, Numbers, Numbers]]:
@@ -253,13 +242,11 @@ class EmbeddingRanker:
         documents: embeddings of its documents, float [N, D].
     """
 
-    def __init__(self, queries: "torch.Tensor", documents: "torch.Tensor") -> None:
+    def __init__(self, queries: torch.Tensor, documents: torch.Tensor) -> None:
         self.queries, self.documents = queries, documents
 
     def rank(self, queries: Numbers, documents: Numbers, depth: int) -> Numbers:
         """See `Ranker`."""
-        from .ranking import top_k
-
         return documents[top_k(self.queries[queries], self.documents[documents], depth)[0].numpy()]
 
 
@@ -271,8 +258,6 @@ class WordRanker:
     """
 
     def __init__(self, task: Task) -> None:
-        from .bm25 import BM25
-
         self._queries = [query.text for query in task.queries]
         self._index = BM25([document.text for document in task.documents])
 

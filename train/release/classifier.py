@@ -49,7 +49,7 @@ def write(config: "ExportConfig", folder: Path) -> int:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from ..stages.checkpoints import require_safetensors
-    from .folder import AUTO_MAP
+    from .export import save_released
 
     if asked := [name for name in ("onnx", "corpus", "stage_one", "metrics", "baselines") if getattr(config, name)]:
         raise ValueError(f"{config.model} is a classifier, for which there is no {', '.join(asked)}: leave it out")
@@ -58,17 +58,12 @@ def write(config: "ExportConfig", folder: Path) -> int:
         config.model, dtype=torch.float32, use_safetensors=True, local_files_only=True
     )
     tokenizer = AutoTokenizer.from_pretrained(config.model, local_files_only=True)
-    parameters = model.num_parameters()
-    model.config.auto_map = dict(AUTO_MAP)
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        setattr(model.config, name, getattr(tokenizer, name))
-    for key in ("is_local", "local_files_only"):
-        tokenizer.init_kwargs.pop(key, None)
-    model.to(getattr(torch, config.dtype)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    model.config.dtype = "float32"
-    model.config.save_pretrained(folder)
-    (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
+
+    def save() -> None:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    parameters = save_released(model, tokenizer, folder, config.dtype, save)
     _card(config, model.config, parameters, tokenizer.model_max_length).save(folder / "README.md")
     return parameters
 

@@ -10,12 +10,15 @@ Invariants: the config says `dtype: float32` whatever is stored, so a CPU comput
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -202,10 +205,11 @@ def _open(model: Path) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
+    from ..model_folders import ADAPTER
     from ..stages.checkpoints import require_safetensors
-    from .folder import weight_problems
+    from .folder import MODULES, weight_problems
 
-    if (model / "adapter_config.json").is_file():
+    if (model / ADAPTER).is_file():
         raise ValueError(f"{model} is an adapter: give the whole model that `finetune` writes with merge")
     if not (model / "config.json").is_file():
         raise ValueError(f"{model} is not a model folder (no config.json): give the output of `pretrain` or `contrast`")
@@ -221,11 +225,7 @@ def _open(model: Path) -> "SentenceTransformer":
         str(model), device="cpu", similarity_fn_name="cosine", local_files_only=True, model_kwargs=arguments
     )
     found = [type(module).__name__ for module in opened]
-    if (
-        found != ["Transformer", "Pooling", "Normalize"]
-        or opened[1].pooling_mode != "mean"
-        or any(opened.prompts.values())
-    ):
+    if found != MODULES or opened[1].pooling_mode != "mean" or any(opened.prompts.values()):
         raise ValueError(
             f"{model} is {', '.join(found)} with prompts {opened.prompts}: "
             "only encoder, mean pooling and normalisation without prompts can be exported"
@@ -235,23 +235,42 @@ def _open(model: Path) -> "SentenceTransformer":
 
 def _write_model(sentence_model: "SentenceTransformer", folder: Path, dtype: str) -> int:
     """Write everything but the card; returns the number of parameters."""
+    encoder, tokenizer = sentence_model[0].auto_model, sentence_model.tokenizer
+    save = partial(sentence_model.save, str(folder), create_model_card=False)
+    return save_released(encoder, tokenizer, folder, dtype, save)
+
+
+def save_released(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, dtype: str, save: Callable[[], None]
+) -> int:
+    """Save a model as it is released: with the classes of its code, its tokenizer's ids, and float32 to compute in.
+
+    Args:
+        model: an encoder or a classifier; its weights are left in the stored format.
+        tokenizer: its tokenizer.
+        folder: where `save` writes.
+        dtype: number format of the stored weights.
+        save: writes model and tokenizer to the folder.
+
+    Returns:
+        The number of the model's parameters.
+    """
     import torch
 
-    from .folder import AUTO_MAP
+    from .folder import name_classes
 
-    encoder, tokenizer = sentence_model[0].auto_model, sentence_model.tokenizer
-    parameters = encoder.num_parameters()
-    encoder.config.auto_map = dict(AUTO_MAP)
+    parameters = model.num_parameters()
+    name_classes(model.config)
     # No computation reads these ids, so a model can be trained with those of another tokenizer.
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        setattr(encoder.config, name, getattr(tokenizer, name))
-    encoder.to(getattr(torch, dtype))
+        setattr(model.config, name, getattr(tokenizer, name))
     for key in ("is_local", "local_files_only"):  # How it was opened here says nothing about the tokenizer.
         tokenizer.init_kwargs.pop(key, None)
-    sentence_model.save(str(folder), create_model_card=False)
+    model.to(getattr(torch, dtype))
+    save()
     # Saving has noted the stored format, in which AutoModel would compute.
-    encoder.config.dtype = "float32"
-    encoder.config.save_pretrained(folder)
+    model.config.dtype = "float32"
+    model.config.save_pretrained(folder)
     # safetensors makes its files readable by their owner alone.
     (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
     return parameters

@@ -12,6 +12,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -28,6 +29,9 @@ from ..model_folders import (
 )
 from . import classifier
 from .onnx_graph import GRAPH_FILES, graph_problems
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 AUTO_MAP = {
     "AutoConfig": "configuration_codesage.CodeSageConfig",
@@ -57,6 +61,12 @@ MODULES = ["Transformer", "Pooling", "Normalize"]
 """The modules of sentence-transformers in a Hub folder, in their order."""
 
 PROBES = ("return the larger of two numbers", "def larger(a, b):\n    return a if a > b else b\n", "")
+
+
+def name_classes(config: "PreTrainedConfig") -> None:
+    """Write into a model's config which classes of its remote code open it, if it is one of ours."""
+    if config.model_type == "codesage":
+        config.auto_map = dict(AUTO_MAP)
 
 
 def check_folder(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from huggingface_hub import metadata_load
 from open_codesage.modeling import CodeSageConfig, CodeSageModel
-from open_codesage.tokenization.tokenizer import END, MASK, PAD
+from open_codesage.tokenization.tokenizer import END, MASK, PAD, wrap_tokenizer
 from safetensors import safe_open
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -161,20 +161,8 @@ def read_tokenizer(folder: Path, files: TokenizerFiles, max_length: int) -> PreT
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", pair=f"$A {END} $B {END}", special_tokens=[(END, end)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=END,
-        eos_token=END,
-        unk_token=END,
-        mask_token=MASK,
-        pad_token=PAD,
-        additional_special_tokens=[token for token in _listed(named) if token not in (END, MASK, PAD)],
-        model_max_length=max_length,
-        padding_side="right",
-        truncation_side="right",
-        clean_up_tokenization_spaces=False,
-        model_input_names=["input_ids", "attention_mask"],
-    )
+    others = [token for token in _listed(named) if token not in (END, MASK, PAD)]
+    return wrap_tokenizer(tokenizer, max_length, additional_special_tokens=others)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -12,9 +12,8 @@ import torch
 from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel
 
-from ..model_folders import LOADING_ERRORS, require_sound
+from ..model_folders import ADAPTER, LOADING_ERRORS, require_sound
 
-ADAPTER = "adapter_config.json"
 TARGETS = ["c_attn", "c_proj", "c_fc"]
 """The projections of a CodeSage block: of the attention in and out, of the feed-forward layer in and out."""
 

@@ -30,7 +30,7 @@ from transformers.trainer_utils import PredictionOutput
 
 from ..evaluation.classification import measure_classes
 from ..model_folders import require_sound_download
-from ..release.folder import AUTO_MAP
+from ..release.folder import name_classes
 from .adapters import lora, merged
 from .checkpoints import read_json
 from .finetune import FinetuneConfig
@@ -168,7 +168,6 @@ def _measure(prediction: EvalPrediction | PredictionOutput) -> dict[str, float]:
 
 
 def _save(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    if model.config.model_type == "codesage":
-        model.config.auto_map = dict(AUTO_MAP)
+    name_classes(model.config)
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))

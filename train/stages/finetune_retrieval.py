@@ -26,7 +26,7 @@ from ..evaluation.bm25 import BM25
 from ..evaluation.encoder import Encoder, open_sentence_model
 from ..evaluation.ranking import measure, top_k
 from ..evaluation.retrieval import SearchTask, pair_search
-from ..release.folder import AUTO_MAP
+from ..release.folder import name_classes
 from .adapters import lora, merged
 from .finetune import FinetuneConfig
 from .losses import HardNegativeContrastiveLoss
@@ -140,6 +140,5 @@ class Retrieval(Task):
 
 def _save(model: SentenceTransformer, folder: Path) -> None:
     encoder = model.transformers_model
-    if encoder.config.model_type == "codesage":
-        encoder.config.auto_map = dict(AUTO_MAP)
+    name_classes(encoder.config)
     model.save_pretrained(str(folder), create_model_card=False)

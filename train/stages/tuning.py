@@ -30,7 +30,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from ..console import say
 from ..data.folders import new_folder, write_json
 from ..data.tables import fingerprint, hold_out, is_corpus, read_rows, shared_texts
-from .adapters import ADAPTER
+from ..model_folders import ADAPTER
 from .checkpoints import SealedCheckpoints, begin_run, digest, require_safetensors, run_folder
 from .finetune import METRICS, FinetuneConfig
 from .runs import LOG, facts, is_finished, require_finite, speaker, trainer_arguments

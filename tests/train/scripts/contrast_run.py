@@ -12,10 +12,8 @@ import itertools
 import json
 import os
 import random
-import shutil
 import signal
 import sys
-import traceback
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -154,32 +152,11 @@ def run(settings: dict) -> None:
     main(ContrastConfig(**config))
 
 
-def in_child(settings: dict) -> int:
-    """Run Stage II in a forked process, and return its exit status, negative for a signal."""
-    if "copy" in settings:
-        shutil.copytree(*settings["copy"])
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            log = os.open(settings["log"], os.O_WRONLY | os.O_CREAT)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            run(settings)
-            status = 0
-        finally:
-            if status:
-                traceback.print_exc()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 if __name__ == "__main__":
     import open_codesage.train.stages.bimodal  # noqa: F401  once for all runs
     import torch
+    from forked import in_child
 
     torch.set_num_threads(1)
     runs = json.loads(Path(sys.argv[1]).read_text())
-    print(json.dumps([in_child(settings) for settings in runs]))
+    print(json.dumps([in_child(run, settings) for settings in runs]))

@@ -8,10 +8,8 @@ The runs follow each other, each in a process of its own, forked after the slow 
 
 import json
 import os
-import shutil
 import signal
 import sys
-import traceback
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -71,33 +69,12 @@ def run(settings: dict) -> None:
     main(FinetuneConfig(**config | {"output": Path(config["output"])}))
 
 
-def in_child(settings: dict) -> int:
-    """Fine-tune in a forked process, and return its exit status, negative for a signal."""
-    if "copy" in settings:
-        shutil.copytree(*settings["copy"])
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            log = os.open(settings["log"], os.O_WRONLY | os.O_CREAT)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            run(settings)
-            status = 0
-        finally:
-            if status:
-                traceback.print_exc()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 if __name__ == "__main__":
     import open_codesage.train.stages.finetune_classification
     import open_codesage.train.stages.finetune_retrieval  # noqa: F401  once for all runs
     import torch
+    from forked import in_child
 
     torch.set_num_threads(1)
     runs = json.loads(Path(sys.argv[1]).read_text())
-    print(json.dumps([in_child(settings) for settings in runs]))
+    print(json.dumps([in_child(run, settings) for settings in runs]))
