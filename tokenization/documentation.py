@@ -128,10 +128,16 @@ _PROSE_MARKUP = (
         ),
         "",
     ),
+    # _name_, %%name%%, [[Name]]
+    (re.compile(r"(?<!\w)_([A-Za-z]+)_(?!\w)"), r"\1"),
+    (re.compile(r"%%(\w+)%%|\[\[(\w+)\]\]"), r"\1\2"),
 )
 _URL = re.compile(r"<?\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}]>?")
-# Where a URL was (NUL: no text has one), with the brackets in which nothing else is left.
-_URL_GONE = re.compile(r"[ \t]*\((?:see|from|at|cf\.?)?[ \t:,]*\0[ \t\0]*\)|\0", re.IGNORECASE)
+# Where a URL was (NUL: no text has one), with the brackets in which nothing else is left, or the sentence.
+_URL_GONE = re.compile(
+    r"[ \t]*\((?:see|from|at|cf\.?)?[ \t:,]*\0[ \t\0]*\)|(?-i:\bSee)(?: also)?[ \t:]*\0\.?(?=\s*$)|\0",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 # The first character is a letter of the pattern, so that the engine skips to it: `*x*` and `**x**`, not `a * b`.
 _EMPHASIS = re.compile(r"\*(?<![\w*]\*)(\*?)([^\s*](?:[^*\n]*[^\s*])?)\*\1(?![\w*])")
@@ -224,6 +230,7 @@ CONVENTIONS: dict[str, Convention] = {
             (re.compile(r"`([^`<\n]+?)\s*<[^`<>]*>`__?"), r"\1"),
             # L{link}, C{code} and the like of epytext
             (re.compile(r"[A-Z]\{([^{}]*)\}"), r"\1"),
+            (re.compile(r"[ \t]*\((?:PRIVATE|private)\)(?=\.)"), ""),
             (re.compile(r"``([^`]+)``"), r"\1"),
             (re.compile(r"`([^`\n]+)`_{0,2}"), r"\1"),
             (_EMPHASIS, r"\2"),
@@ -357,7 +364,6 @@ CONVENTIONS: dict[str, Convention] = {
             # {member}, not a block or a part of a path
             (re.compile(r"(?<![^\s(])\{([a-z]\w*[?!]?)\}(?![\w/])"), r"\1"),
             (re.compile(r"\\(?=[A-Z#:_<*+{])"), ""),
-            (re.compile(r"(?<!\w)_([A-Za-z]+)_(?!\w)"), r"\1"),
             (re.compile(r"(?<![\w+])\+([\w:.#@$&!?=<>\[\]()'\"/*-]+)\+(?![\w+])"), r"\1"),
             *_MARKDOWN,
         ),

@@ -48,6 +48,7 @@ _NO_DESCRIPTION = re.compile(
     r"(?:todo|fixme|xxx|hack)\b|copyright|\(c\)|licen[sc]ed?\b|\(?see\b|same as\b|overrid(?:e|es|den)\b|@|[$]\w+[:$]"
     r"|not implemented|internal use only|for internal use|auto-?generated|do not edit|.*all rights reserved"
     r"|(?:sections?|rfc|issue|bug)[\s#]*\d[\d.]*$|(?:pre|post)-?conditions?:|deprecated\b|note\b(?!s)|<include\b"
+    r"|required method for designer support"
     # Which interface a method belongs to says nothing of what it does.
     r"|\w+ implements (?:the )?[\w.*/]+(?: (?:interface|method))?\W*$|(?:default |the )?implementation of \S+$",
     re.IGNORECASE,

@@ -80,6 +80,11 @@ def test_sections_end_the_description(section, gap):
         ("'Reads <b>x</b> < y > z, <a href=\"u\">here</a>.'", "Reads x < y > z, here."),
         ("'See https://example.org/a_(b)?c=d, or ftp://x.y.'", "See , or ."),
         ("'Reads it (see https://example.org).'", "Reads it."),
+        ("'Reads it See https://example.org'", "Reads it"),
+        (
+            "'Reads _all_ of %%it%%, [[Name]] and __init__ and a_b_c (PRIVATE).'",
+            "Reads all of it, Name and __init__ and a_b_c.",
+        ),
         ("'Itâ€™s a schÃ¶n test.'", "It's a schön test."),
     ],
 )

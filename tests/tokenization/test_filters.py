@@ -35,6 +35,7 @@ CASES = [
     ("no_description", {"summary": "Default implementation of shop.Cart#sum()."}),
     ("no_description", {"summary": "Note that this is as slow as the other one."}),
     ("no_description", {"summary": "Deprecated: use total instead of this."}),
+    ("no_description", {"summary": "Required method for Designer support - do not modify."}),
     ("no_description", {"summary": "<include file='docs.xml' path='docs/doc' />"}),
     ("summary_too_short", {"summary": "TurboPrice 1.1"}),
     ("no_description", {"summary": "@return the sum of all prices"}),
