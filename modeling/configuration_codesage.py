@@ -45,7 +45,7 @@ class CodeSageConfig(PreTrainedConfig):
         vocab_size: Rows of the token embedding.
         max_position_embeddings: Rows of the table of learned positions, the longest document in tokens.
         hidden_size: Width of the encoder and of its embeddings; a multiple of `num_attention_heads`.
-        num_hidden_layers: Transformer blocks.
+        num_hidden_layers: Transformer blocks; without any the encoder is a bag of tokens.
         num_attention_heads: Heads of each attention.
         intermediate_size: Width of the feed-forward layers.
         activation_function: Activation of the feed-forward layers, by its name in transformers.
@@ -94,8 +94,12 @@ class CodeSageConfig(PreTrainedConfig):
         for name, largest in _LARGEST.items():
             # Labels are counted by the base class, which makes a name for each of them.
             value = kwargs.get(name, 1) if name == "num_labels" else getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= largest:
-                raise ValueError(f"{name} must be a whole number of at least 1 and at most {largest}, got {value!r}")
+            # Without blocks it is a bag of tokens, from which a deeper model can be grown.
+            least = 0 if name == "num_hidden_layers" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= largest:
+                raise ValueError(
+                    f"{name} must be a whole number of at least {least} and at most {largest}, got {value!r}"
+                )
         width, heads = self.hidden_size, self.num_attention_heads
         if width % heads:
             raise ValueError(f"hidden_size ({width}) must be a multiple of num_attention_heads ({heads})")

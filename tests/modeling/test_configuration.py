@@ -38,7 +38,7 @@ def test_preset_takes_overrides_and_refuses_unknown_names():
     ("values", "message"),
     [
         ({"hidden_size": 100, "num_attention_heads": 8}, r"hidden_size \(100\) must be a multiple"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers must be a whole number of at least 1"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers must be a whole number of at least 0"),
         ({"num_attention_heads": 0}, "num_attention_heads must be a whole number"),
         ({"vocab_size": "many"}, "vocab_size must be a whole number"),
         ({"max_position_embeddings": 10.5}, "max_position_embeddings must be a whole number"),

@@ -210,6 +210,33 @@ def test_training_goes_on_from_other_weights(folder):
     assert all(p.dtype == torch.float32 for p in AutoModel.from_pretrained(folder / "bf16").parameters())
 
 
+def test_without_steps_the_new_model_is_written(folder):
+    main(steady(folder, "new", steps=0))
+    main(steady(folder, "new", steps=0))
+    assert log(folder, "new")["tokens"] == log(folder, "new")["steps"] == 0
+    main(steady(folder, "begun", steps=1, learning_rate=1e-30))
+    new, begun = (load_file(folder / name / "model.safetensors") for name in ("new", "begun"))
+    assert new.keys() == begun.keys()
+    assert all(torch.equal(weight, begun[name]) for name, weight in new.items())
+
+
+def test_a_model_grows_by_new_blocks(folder):
+    layers = AutoModel.from_pretrained(folder / "model").config.num_hidden_layers
+    deeper = {"num_hidden_layers": layers + 1, "initializer_range": 1e-8}
+    main(steady(folder, "grown", preset=None, model=STEADY | deeper, init_from=folder / "model", steps=0))
+    before, grown = (AutoModel.from_pretrained(folder / name).eval() for name in ("model", "grown"))
+    old, new = before.state_dict(), grown.state_dict()
+    assert {name.split(".")[1] for name in new.keys() - old.keys()} == {str(layers)}
+    assert all(torch.equal(weight, new[name]) for name, weight in old.items())
+    ids = torch.arange(3, 12)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(grown(ids).pooler_output, before(ids).pooler_output)
+        # Not since nothing counts: a block of usual weights changes the outputs.
+        torch.nn.init.normal_(grown.h[-1].mlp.c_proj.weight)
+        torch.nn.init.normal_(grown.h[-1].mlp.c_fc.weight)
+        assert not torch.allclose(grown(ids).pooler_output, before(ids).pooler_output, atol=1e-2)
+
+
 def test_a_compiled_model_is_saved_under_its_own_names(folder):
     plain = steady(folder, "uncompiled", steps=2)
     main(plain)
@@ -250,7 +277,7 @@ def test_a_training_that_diverges_is_stopped_before_anything_is_saved(folder):
         ({"epochs": 1.0}, "give either steps or epochs"),
         ({"steps": None}, "give either steps or epochs"),
         ({"preset": None}, "give either preset or init_from"),
-        ({"steps": 0}, "steps must be positive, not 0"),
+        ({"steps": -1}, "steps must be positive, not -1"),
         ({"eval_rows": -1}, "eval_rows must be positive, not -1"),
         ({"batch_size": 7}, "batch_size 7 is not a multiple of device_batch_size 3 x 1 devices"),
         ({"trainer": {"learning_rate": 1.0}}, "learning_rate is set by this command"),

@@ -143,6 +143,10 @@ def run(config: PretrainConfig) -> Path:
         report(f"{config.output} is finished already")
         return config.output
     model = initial_model(config, tokenizer)
+    if config.steps == 0:
+        if args.should_save:
+            _write_untrained(model, tokenizer, config.output, settings)
+        return config.output
     collator = _collator(config, tokenizer)
     checkpoint = begin_run(run_folder(config.output), settings, config.resume)
     with args.main_process_first(local=False):
@@ -235,13 +239,20 @@ def initial_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) ->
         model, info = CodeSageForMaskedLM.from_pretrained(
             config.init_from, config=model_config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
-        if info["missing_keys"]:
-            raise ValueError(f"{config.init_from} has no weights for {', '.join(sorted(info['missing_keys']))}")
+        if missing := sorted(name for name in info["missing_keys"] if not _is_new(name, config)):
+            raise ValueError(f"{config.init_from} has no weights for {', '.join(missing)}")
     if model.config.vocab_size < vocabulary:
         raise ValueError(f"{config.tokenizer} has {vocabulary} tokens, the model {model.config.vocab_size}")
     if model.config.max_position_embeddings < config.max_length:
         raise ValueError(f"max_length {config.max_length} is over the model's {model.config.max_position_embeddings}")
     return model
+
+
+def _is_new(name: str, config: PretrainConfig) -> bool:
+    """Whether a weight belongs to a block by which the model of `init_from` shall grow."""
+    before = CodeSageConfig.from_pretrained(config.init_from).num_hidden_layers
+    block = re.search(r"\bh\.(\d+)\.", name)
+    return block is not None and int(block[1]) >= before
 
 
 def _rows_folder(config: PretrainConfig, settings: dict[str, Any]) -> Path:
@@ -293,14 +304,32 @@ def _write_model(
         return
     model = trainer.accelerator.unwrap_model(trainer.model)
     log = record(trainer, model, settings, peak)
+    _write_folder(model, tokenizer, output, log, weights)
+    losses = {key: value for entry in log["log"] for key, value in entry.items() if re.fullmatch("eval_.*_loss", key)}
+    say(
+        f"Stage I: {log['tokens']:,} tokens in {log['seconds']:.0f} s ({log['tokens_per_second']:,.0f} tokens/s, "
+        f"MFU {log['mfu']:.1%}), {', '.join(f'{key} {value:.3f}' for key, value in losses.items())} -> {output}"
+    )
+
+
+def _write_untrained(
+    model: CodeSageForMaskedLM, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any]
+) -> None:
+    log = {"parameters": model.num_parameters(), "tokens": 0, "steps": 0, "settings": settings, "log": []}
+    _write_folder(model, tokenizer, output, log)
+    say(f"Stage I: no step, {log['parameters']:,} parameters -> {output}")
+
+
+def _write_folder(
+    model: CodeSageForMaskedLM,
+    tokenizer: PreTrainedTokenizerFast,
+    output: Path,
+    log: dict[str, Any],
+    weights: dict[str, Tensor] | None = None,
+) -> None:
     with new_folder(output) as folder:
         model.save_pretrained(folder, state_dict=weights)
         # A tokenizer for longer texts would let them past the model's last position.
         tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
         tokenizer.save_pretrained(folder)
         write_json(folder / LOG, log)
-    losses = {key: value for entry in log["log"] for key, value in entry.items() if re.fullmatch("eval_.*_loss", key)}
-    say(
-        f"Stage I: {log['tokens']:,} tokens in {log['seconds']:.0f} s ({log['tokens_per_second']:,.0f} tokens/s, "
-        f"MFU {log['mfu']:.1%}), {', '.join(f'{key} {value:.3f}' for key, value in losses.items())} -> {output}"
-    )

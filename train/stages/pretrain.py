@@ -25,11 +25,12 @@ class PretrainConfig:
         corpus: folder written by `extract`; its held-out files are used for the evaluation only.
         tokenizer: folder written by `tokenizer`.
         output: the model folder to write; it must not exist, unless the same run has written it.
-        steps: optimizer steps; give these or epochs.
+        steps: optimizer steps; give these or epochs. With 0 the model is written as it is before the first step.
         epochs: passes over the rows; give these or steps.
         preset: size of a new model (nano, small, base, large); give this or init_from.
         model: single settings of the model that differ from the preset, key=value, for example hidden_size=128.
-        init_from: model folder whose weights to start from, instead of new ones.
+        init_from: model folder whose weights to start from, instead of new ones. With a larger num_hidden_layers in
+            model it grows: the blocks that the folder lacks are new.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
@@ -120,7 +121,7 @@ def main(config: PretrainConfig) -> Path:
         "eval_rows",
     ):
         value = getattr(config, name)
-        if value is not None and value <= 0:
+        if value is not None and value <= 0 and (name, value) != ("steps", 0):
             raise ValueError(f"{name} must be positive, not {value}")
 
     from .denoising import run
