@@ -237,6 +237,13 @@ def test_a_model_grows_by_new_blocks(folder):
         assert not torch.allclose(grown(ids).pooler_output, before(ids).pooler_output, atol=1e-2)
 
 
+def test_frozen_token_embeddings_stay_and_the_rest_learns(folder):
+    changes = {"preset": None, "model": STEADY, "init_from": folder / "model", "steps": 2, "learning_rate": 1e-3}
+    main(steady(folder, "frozen", freeze_token_embeddings=True, **changes))
+    before, after = (load_file(folder / name / "model.safetensors") for name in ("model", "frozen"))
+    assert {name for name in before if torch.equal(before[name], after[name])} == {"transformer.wte.weight"}
+
+
 def test_a_compiled_model_is_saved_under_its_own_names(folder):
     plain = steady(folder, "uncompiled", steps=2)
     main(plain)
@@ -277,6 +284,7 @@ def test_a_training_that_diverges_is_stopped_before_anything_is_saved(folder):
         ({"epochs": 1.0}, "give either steps or epochs"),
         ({"steps": None}, "give either steps or epochs"),
         ({"preset": None}, "give either preset or init_from"),
+        ({"freeze_token_embeddings": True}, "would keep random ones: give init_from"),
         ({"steps": -1}, "steps must be positive, not -1"),
         ({"eval_rows": -1}, "eval_rows must be positive, not -1"),
         ({"batch_size": 7}, "batch_size 7 is not a multiple of device_batch_size 3 x 1 devices"),

@@ -147,6 +147,7 @@ def run(config: PretrainConfig) -> Path:
         if args.should_save:
             _write_untrained(model, tokenizer, config.output, settings)
         return config.output
+    model.get_input_embeddings().requires_grad_(not config.freeze_token_embeddings)
     collator = _collator(config, tokenizer)
     checkpoint = begin_run(run_folder(config.output), settings, config.resume)
     with args.main_process_first(local=False):

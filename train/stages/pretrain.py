@@ -31,6 +31,7 @@ class PretrainConfig:
         model: single settings of the model that differ from the preset, key=value, for example hidden_size=128.
         init_from: model folder whose weights to start from, instead of new ones. With a larger num_hidden_layers in
             model it grows: the blocks that the folder lacks are new.
+        freeze_token_embeddings: train all weights but those of the tokens, which another training has found.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
@@ -69,6 +70,7 @@ class PretrainConfig:
     preset: Literal["nano", "small", "base", "large"] | None = None
     model: dict[str, Any] = field(default_factory=dict)
     init_from: Path | None = None
+    freeze_token_embeddings: bool = False
     languages: tuple[str, ...] = ()
     language_exponent: float = 1.0
     max_length: int = 1024
@@ -110,6 +112,8 @@ def main(config: PretrainConfig) -> Path:
     for one, other in (("steps", "epochs"), ("preset", "init_from")):
         if (getattr(config, one) is None) == (getattr(config, other) is None):
             raise ValueError(f"give either {one} or {other}")
+    if config.freeze_token_embeddings and config.init_from is None:
+        raise ValueError("freeze_token_embeddings would keep random ones: give init_from")
     for name in (
         "steps",
         "epochs",
