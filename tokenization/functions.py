@@ -1,4 +1,4 @@
-"""Documented functions and methods of a source text: their documentation, their code without it, their hard positive.
+"""Functions and methods of a source text: their documentation, their code without it, their hard positive.
 
 Contract: documentation never stays on the code side. A function's code is the whole function, decorators or annotations
 included, without its documentation and without that of functions and classes nested in it. Its hard positive (section
@@ -39,12 +39,13 @@ _BLANK = re.compile(rb"(?:\s|\xef\xbb\xbf)*")  # a byte order mark, too
 
 @dataclass(frozen=True)
 class Function:
-    """A documented function or method.
+    """A function or method.
 
     Attributes:
         name: Its name, without class or module.
         summary: First sentence of the documentation; empty if it has none (only tags, for example).
-        documentation: The documentation as plain text, without comment markers, markup and URLs.
+        documentation: The documentation as plain text, without comment markers, markup and URLs; empty if there is
+            none.
         code: The function without any documentation, set flush left, lines ending in a line feed.
         hard_positive: The body in the same form, without return statements of its own; empty if no code is left in it.
         start_line: First line of the function in the text, from 1 (of the first decorator where there is one).
@@ -64,26 +65,29 @@ class Function:
     has_error: bool
 
 
-def extract_functions(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> list[Function]:
-    """All documented functions and methods of a text in order, before any corpus filter.
+def extract_functions(
+    text: str, language: str, limits: Limits = DEFAULT_LIMITS, documented_only: bool = True
+) -> list[Function]:
+    """All functions and methods of a text in order, before any corpus filter.
 
     Args:
         text: Source code, a whole file or a part.
         language: Name or alias of a language.
         limits: What the text may cost.
+        documented_only: Whether functions without documentation are left out.
 
     Raises:
         ValueError: The language is unknown.
         Unparsable: The text is outside the limits. A syntax error is no reason: it spoils the functions in which it
             stands, and these say so by `has_error`.
     """
-    return functions_of(parse(text, language, limits))
+    return functions_of(parse(text, language, limits), documented_only)
 
 
-def functions_of(source: Source) -> list[Function]:
-    """All documented functions of a parsed text; see `extract_functions`."""
+def functions_of(source: Source, documented_only: bool = True) -> list[Function]:
+    """All functions of a parsed text; see `extract_functions`."""
     tree = _Tree(source)
-    return [_function(source, tree, found) for found in tree.functions if found.documentation]
+    return [_function(source, tree, found) for found in tree.functions if found.documentation or not documented_only]
 
 
 def _function(source: Source, tree: _Tree, found: _Found) -> Function:
