@@ -4,7 +4,7 @@ from collections import Counter
 
 import datasets
 import pytest
-from open_codesage.train.data.mixture import mix_languages
+from open_codesage.train.data.mixture import limit_languages, mix_languages
 
 ROWS = datasets.Dataset.from_dict(
     {"language": ["python"] * 900 + ["ruby"] * 100 + ["c"] * 4, "number": list(range(1004))}
@@ -33,3 +33,11 @@ def test_rows_are_repeated_evenly_and_drawn_by_the_seed():
 def test_an_exponent_outside_the_range_is_an_error():
     with pytest.raises(ValueError, match="language_exponent"):
         mix_languages(ROWS, 2.0, 0)
+
+
+def test_files_of_each_language_are_drawn_up_to_a_size():
+    rows = ROWS.add_column("text", ["é" * 500] * len(ROWS))  # 1,000 bytes each
+    drawn = limit_languages(rows, 0.05, 0)
+    assert Counter(drawn["language"]) == {"python": 50, "ruby": 50, "c": 4}
+    assert len(set(drawn["number"])) == len(drawn)
+    assert drawn["number"] == limit_languages(rows, 0.05, 0)["number"] != limit_languages(rows, 0.05, 1)["number"]

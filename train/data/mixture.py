@@ -1,4 +1,4 @@
-"""Languages in other proportions than the corpus has them: temperature sampling.
+"""Languages in other proportions than the corpus has them: temperature sampling, and a limit for each.
 
 Contract: `mix_languages` draws rows so that a language of n rows has a share proportional to n to the power of an
 exponent, as Lample and Conneau do ("Cross-lingual Language Model Pretraining", 2019, section 3.1): 1 leaves the rows as
@@ -41,3 +41,27 @@ def mix_languages(rows: datasets.Dataset, exponent: float, seed: int) -> dataset
         whole, rest = divmod(int(wanted[number]), len(own))
         drawn += [np.repeat(own, whole), own[permutation(derive(seed, number), len(own))[:rest]]]
     return rows.select(np.sort(np.concatenate(drawn)))
+
+
+def limit_languages(rows: datasets.Dataset, megabytes: float, seed: int) -> datasets.Dataset:
+    """Draw files of each language by chance until they are as large as that.
+
+    Args:
+        rows: rows with the columns `text` and `language`.
+        megabytes: size of the texts of a language in UTF-8, which its last file may exceed.
+        seed: seed of the choice.
+
+    Returns:
+        The rows drawn, by language.
+    """
+    languages = np.array(rows["language"][:])
+    drawn = []
+    for language in np.unique(languages):
+        of_language = np.flatnonzero(languages == language)
+        size = 0
+        for row in of_language[permutation(seed, len(of_language))]:
+            drawn.append(int(row))
+            size += len(rows[int(row)]["text"].encode())
+            if size >= megabytes * 1e6:
+                break
+    return rows.select(drawn)

@@ -37,7 +37,7 @@ from ..console import say
 from ..data.corpus import Corpus
 from ..data.folders import new_folder, write_json
 from ..data.masking import IGNORED, IdentifierMaskingCollator
-from ..data.mixture import mix_languages
+from ..data.mixture import limit_languages, mix_languages
 from ..data.shards import prepare_shards
 from ..data.stream import EpochStream
 from ..model_folders import require_sound
@@ -137,6 +137,8 @@ def run(config: PretrainConfig) -> Path:
         corpus = Corpus(config.corpus)
         languages = [resolve_language(language) for language in config.languages] or None
         files = {split: corpus.files(split, languages) for split in ("train", "held_out")}
+        if config.max_megabytes is not None:
+            files["train"] = limit_languages(files["train"], config.max_megabytes, config.seed)
         files["train"] = mix_languages(files["train"], config.language_exponent, config.seed)
     settings = _settings(config)
     if is_finished(config.output, settings):
@@ -261,6 +263,8 @@ def _rows_folder(config: PretrainConfig, settings: dict[str, Any]) -> Path:
     origin = [settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
     if config.language_exponent != 1:
         origin += [config.language_exponent, config.seed]
+    if config.max_megabytes is not None:
+        origin += [config.max_megabytes, config.seed, "limited"]
     name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
     return (config.shards or run_folder(config.output) / "shards") / name
 

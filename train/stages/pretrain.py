@@ -35,6 +35,7 @@ class PretrainConfig:
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
+        max_megabytes: text to take of each language, files chosen by chance; all if not given.
         max_length: tokens in a row; files are packed into rows, and do not see each other there.
         batch_size: rows for an optimizer step, over all devices.
         device_batch_size: rows that go through the model at once, on each device; gradients are accumulated.
@@ -73,6 +74,7 @@ class PretrainConfig:
     freeze_token_embeddings: bool = False
     languages: tuple[str, ...] = ()
     language_exponent: float = 1.0
+    max_megabytes: float | None = None
     max_length: int = 1024
     batch_size: int = 2048
     device_batch_size: int = 32
@@ -117,6 +119,7 @@ def main(config: PretrainConfig) -> Path:
     for name in (
         "steps",
         "epochs",
+        "max_megabytes",
         "max_length",
         "batch_size",
         "device_batch_size",

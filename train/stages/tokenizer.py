@@ -85,30 +85,14 @@ class Sample:
         """Give all texts in their order or, with a limit, texts of each language by chance until it is reached."""
         from tqdm import tqdm
 
+        from ..data.mixture import limit_languages
+
+        rows = self.rows if self.max_megabytes is None else limit_languages(self.rows, self.max_megabytes, seed=0)
         with tqdm(desc="tokenizer", unit="B", unit_scale=True) as bar:
-            for text in self._all() if self.max_megabytes is None else self._some(self.max_megabytes * 1e6):
-                size = len(text.encode())
-                self.files += 1
-                self.bytes += size
-                bar.update(size)
-                yield text
-
-    def _all(self) -> Iterator[str]:
-        for batch in self.rows.select_columns(["text"]).iter(100):
-            yield from batch["text"]
-
-    def _some(self, limit: float) -> Iterator[str]:
-        import numpy as np
-
-        from ..data.randomness import permutation
-
-        languages = np.array(self.rows["language"][:])
-        for language in np.unique(languages):
-            of_language = np.flatnonzero(languages == language)
-            size = 0
-            for row in of_language[permutation(0, len(of_language))]:
-                text = self.rows[int(row)]["text"]
-                yield text
-                size += len(text.encode())
-                if size >= limit:
-                    break
+            for batch in rows.select_columns(["text"]).iter(100):
+                for text in batch["text"]:
+                    size = len(text.encode())
+                    self.files += 1
+                    self.bytes += size
+                    bar.update(size)
+                    yield text
