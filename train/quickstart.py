@@ -21,6 +21,7 @@ from .config import make_config, read_recipe
 from .console import say
 from .data import extract
 from .evaluation import evaluate
+from .evaluation.results import ALL, value_of
 from .release import export
 from .stages import contrast, pretrain, tokenizer
 from .steps import Steps
@@ -127,10 +128,14 @@ def main(config: QuickstartConfig) -> Path:
     base = {"corpus": corpus, "seed": config.seed}
     stage_one = settings(pretrain.PretrainConfig, "pretrain", tokenizer=vocabulary, output=models["stage1"], **base)
     stage_two = settings(contrast.ContrastConfig, "contrast", model=models["stage1"], output=models["stage2"], **base)
-    figures = {name: out / "evaluation" / name / "metrics.json" for name in EVALUATED}
+    figures = {name: out / "evaluation" / name / evaluate.RESULTS for name in EVALUATED}
     measurements = {
         name: settings(
-            evaluate.EvaluateConfig, "evaluate", model=str(models.get(name, name)), corpus=corpus, output=file.parent
+            evaluate.EvaluateConfig,
+            "evaluate",
+            models=(str(models.get(name, name)),),
+            tasks=(str(corpus),),
+            output=file.parent,
         )
         for name, file in figures.items()
     }
@@ -157,7 +162,7 @@ def main(config: QuickstartConfig) -> Path:
     steps.run("export", release, export.main)
     _reopen(hub_folder, list(config.queries))
     _answer(hub_folder, corpus, list(config.queries))
-    say(_table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in figures.items()}))
+    say(_table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in figures.items()}, corpus.name))
     say(f"\n{time.perf_counter() - begin:.0f} s in all{_most_memory()}.\nThe model: {hub_folder}")
     return hub_folder
 
@@ -241,22 +246,24 @@ def _answer(folder: Path, corpus: Path, queries: list[str]) -> None:
             say(f"  {score:.3f}  {row['path']}:{row['start_line']}  {signature(row['code'])[:_SIGNATURE_LENGTH]}")
 
 
-def _table(results: dict[str, dict[str, Any]]) -> str:
-    """The figures of all models, as Markdown."""
+def _table(results: dict[str, dict[str, Any]], task: str) -> str:
+    """The figures of all models on the search among held-out functions, as Markdown."""
     titles = {"untrained": "untrained", "stage1": "after Stage I", "stage2": "after Stage II", "bm25": "BM25"}
-    first = next(iter(results.values()))
-    names = list(first["metrics"])
+    facts = next(iter(results.values()))["tasks"][task]
+    metrics = ("mrr", "recall@10")
     lines = [
-        f"\nSearch of {first['documents']} held-out functions with {first['queries']} summaries, in percent:\n",
-        f"| model | {' | '.join(names)} |",
-        f"|---|{'---:|' * len(names)}",
+        f"\nSearch of {facts['documents']} held-out functions with {facts['queries']} summaries, in percent:\n",
+        f"| model | {' | '.join(metrics)} |",
+        f"|---|{'---:|' * len(metrics)}",
     ]
-    for name, result in results.items():
-        values = [f"{result['metrics'][metric]:.1f}" for metric in names]
-        lines.append(f"| {titles[name]} | {' | '.join(values)} |")
-    final, untrained = (results[name]["metrics"]["mrr"] for name in ("stage2", "untrained"))
+    figures = {
+        name: [value_of(result, model=name, task=task, metric=metric) for metric in metrics]
+        for name, result in results.items()
+    }
+    lines += [f"| {titles[name]} | {' | '.join(f'{value:.1f}' for value in figures[name])} |" for name in results]
+    final, untrained, chance = figures["stage2"][0], figures["untrained"][0], facts["parts"]["full"][ALL]["chance_mrr"]
     lines.append(
         f"\nThe MRR after Stage II is {final / untrained:.1f} times that of the untrained model, "
-        f"{final / first['chance_mrr']:.1f} times that of a random order ({first['chance_mrr']:.2f})."
+        f"{final / chance:.1f} times that of a random order ({chance:.2f})."
     )
     return "\n".join(lines)

@@ -9,14 +9,30 @@ import pytest
 from huggingface_hub import ModelCard
 from open_codesage.modeling import CodeSageConfig
 from open_codesage.train.data.corpus import FILE_COLUMNS, FUNCTION_COLUMNS
+from open_codesage.train.evaluation.identity import folder_hash
+from open_codesage.train.evaluation.results import SCHEMA
 from open_codesage.train.release.card import model_card
 from open_codesage.train.release.export import ExportConfig
 
 NOT_RECORDED = "not recorded"
 
 
-def metrics(path, model, mrr, protocol="held-out functions", **more):
-    record = {"model": model, "protocol": protocol, "queries": 1234, "documents": 5678, "metrics": {"mrr": mrr, **more}}
+def results(path, model, mrr, task="held-out", queries=1234, documents=5678, **more):
+    """Write a record of one or several models (name: MRR) on one task."""
+    models = model if isinstance(model, dict) else {model: mrr}
+    figures = [(name, "mrr", value) for name, value in models.items()]
+    figures += [(name, metric, value) for name in models for metric, value in more.items()]
+    rows = [
+        {"model": name, "task": task, "protocol": "full", "part": "all", "metric": metric, "value": value}
+        for name, metric, value in [*figures, (next(iter(models)), "recall@50", 77.77)]
+    ]
+    rows.append({**rows[0], "part": "python", "value": 88.88})
+    record = {
+        "schema": SCHEMA,
+        "models": {name: {"hash": f"hash of {name}"} for name in models},
+        "tasks": {task: {"layout": "search", "hash": f"{queries}", "queries": queries, "documents": documents}},
+        "rows": rows,
+    }
     path.write_text(json.dumps(record), encoding="utf-8")
     return path
 
@@ -86,16 +102,16 @@ def test_the_metadata_can_be_read_by_the_hub(write, tmp_path):
 
 
 def test_measured_metrics_are_the_model_index_and_the_table(write, tmp_path):
-    ours = metrics(tmp_path / "ours.json", str(tmp_path / "model"), 43.21987, **{"recall@10": 65.4})
-    others = (metrics(tmp_path / "bm25.json", "bm25", 38.76), metrics(tmp_path / "new.json", "untrained", 0.55))
+    ours = results(tmp_path / "ours.json", "stage2", 43.21987, **{"recall@10": 65.4})
+    others = (results(tmp_path / "bm25.json", {"bm25": 38.76, "untrained": 0.55}, None),)
     card = write(metrics=(ours,), baselines=others)
     index = {result.metric_type: result for result in card.data.eval_results}
     assert {name: result.metric_value for name, result in index.items()} == {"mrr": 43.22, "recall@10": 65.4}
     assert card.data.model_name == "open-codesage-tiny"
-    assert {result.dataset_name for result in index.values()} == {"held-out functions"}
-    results = section(card, "Results")
-    assert "held-out functions: 1,234 queries, 5,678 documents, in percent." in results
-    rows = [line for line in results.splitlines() if line.startswith("|")]
+    assert {result.dataset_name for result in index.values()} == {"held-out, all documents ranked"}
+    text = section(card, "Results")
+    assert "held-out, all documents ranked: 1,234 queries, 5,678 documents, in percent." in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows == [
         "| Model | MRR | recall@10 |",
         "|---|---:|---:|",
@@ -105,26 +121,35 @@ def test_measured_metrics_are_the_model_index_and_the_table(write, tmp_path):
     ]
 
 
-def test_only_the_same_queries_and_documents_share_a_table(write, tmp_path):
-    ours = (metrics(tmp_path / "a.json", "x", 1.0), metrics(tmp_path / "b.json", "x", 2.0, protocol="another"))
-    results = section(write(metrics=ours), "Results")
-    assert results.count("| Model |") == 2
-    assert results.index("held-out functions") < results.index("1.0") < results.index("another") < results.index("2.0")
+def test_only_the_same_data_share_a_table(write, tmp_path):
+    ours = (results(tmp_path / "a.json", "x", 1.0), results(tmp_path / "b.json", "x", 2.0, queries=9))
+    text = section(write(metrics=ours), "Results")
+    assert text.count("| Model |") == 2
+    assert text.index("1,234 queries") < text.index("1.0") < text.index("9 queries") < text.index("2.0")
 
 
-def test_a_baseline_is_called_by_the_name_of_its_folder(write, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs" / "untrained").mkdir(parents=True)
+def test_of_a_file_of_several_models_the_exported_one_is_told_by_its_hash(write, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    several = results(tmp_path / "several.json", {"bm25": 3.0, "stage2": 4.0}, None)
+    with pytest.raises(ValueError, match="holds several models, and none of them is"):
+        write(metrics=(several,))
+    several.write_text(several.read_text().replace("hash of stage2", folder_hash(tmp_path / "model")))
+    text = section(write(metrics=(several,)), "Results")
+    assert "| bm25 | 3.0 |\n| **open-codesage-tiny** | 4.0 |" in text
+
+
+def test_paths_in_the_name_of_a_baseline_are_not_shown(write, tmp_path):
     names = ("runs/untrained", str(tmp_path / "gone"), "user/on-the-hub")
-    others = [metrics(tmp_path / f"{number}.json", name, number) for number, name in enumerate(names)]
-    results = section(write(baselines=tuple(others)), "Results")
-    assert re.findall(r"^\| (\S+) \| \d", results, flags=re.M) == ["untrained", "gone", "user/on-the-hub"]
+    others = [results(tmp_path / f"{number}.json", name, number) for number, name in enumerate(names)]
+    text = section(write(baselines=tuple(others)), "Results")
+    assert re.findall(r"^\| (\S+) \| \d", text, flags=re.M) == ["runs/untrained", "gone", "user/on-the-hub"]
 
 
 def test_figures_that_can_not_be_shown_are_refused(write, tmp_path):
     with pytest.raises(ValueError, match=r"nan\.json .*finite"):
-        write(metrics=(metrics(tmp_path / "nan.json", "x", float("nan")),))
-    one, two = (metrics(tmp_path / f"{name}.json", "bm25", 1.0) for name in ("one", "two"))
+        write(metrics=(results(tmp_path / "nan.json", "x", float("nan")),))
+    one, two = (results(tmp_path / f"{name}.json", "bm25", 1.0) for name in ("one", "two"))
     with pytest.raises(ValueError, match="mrr of bm25 was measured twice"):
         write(baselines=(one, two))
 
@@ -133,10 +158,8 @@ def test_no_figure_of_the_results_is_written_by_hand(write, tmp_path):
     """Other records, other figures: not one number stays."""
     figures = []
     for mrr, queries in ((11.1, 222), (33.3, 555)):
-        path = metrics(tmp_path / "ours.json", "x", mrr)
-        path.write_text(path.read_text().replace("1234", str(queries)).replace("5678", str(queries * 2)))
-        results = section(write(metrics=(path,)), "Results")
-        figures.append(set(re.findall(r"\d+(?:\.\d+)?", results)))
+        path = results(tmp_path / "ours.json", "x", mrr, queries=queries, documents=2 * queries)
+        figures.append(set(re.findall(r"\d+(?:\.\d+)?", section(write(metrics=(path,)), "Results"))))
     assert all(figures)
     assert not figures[0] & figures[1]
 
@@ -197,7 +220,7 @@ def test_records_can_not_break_out_of_their_cells(write, tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": 3}', "\x00"])
 def test_damaged_records_are_named(write, tmp_path, content):
     for name, config in (
-        ("metrics.json", {"metrics": (tmp_path / "metrics.json",)}),
+        ("results.json", {"metrics": (tmp_path / "results.json",)}),
         ("training.json", {"model": tmp_path}),
         ("held_out.json", {"corpus": tmp_path}),
     ):

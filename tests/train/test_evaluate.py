@@ -1,9 +1,7 @@
 """Evaluation measures the search among held-out functions, for BM25 and for models in both kinds of folders."""
 
-import dataclasses
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -68,6 +66,16 @@ def model(tmp_path_factory):
     return folder
 
 
+def config(model, *tasks, **settings):
+    return EvaluateConfig(models=(str(model),), tasks=tuple(map(str, tasks)), **settings)
+
+
+def figures(results, task="corpus", protocol="full", part="all"):
+    """The figures of the only model, by metric."""
+    chosen = {"task": task, "protocol": protocol, "part": part}
+    return {row["metric"]: row["value"] for row in results["rows"] if chosen.items() <= row.items()}
+
+
 def test_every_summary_is_a_query_and_every_held_out_function_a_document():
     summaries = ["Open a file.", "Close it.", "Open a file.", "close it."]
     task = held_out_search({"summary": summaries, "code": ["a", "b", "c", "d"]})
@@ -77,19 +85,18 @@ def test_every_summary_is_a_query_and_every_held_out_function_a_document():
 
 
 def test_bm25_finds_functions_by_their_words(corpus, capsys):
-    result = main(EvaluateConfig(model="bm25", corpus=corpus))
-    assert result["queries"] == len(WORDS)
-    assert result["documents"] == len(WORDS) + 1  # not the two of the training split
+    results = main(config("bm25", corpus))
+    facts = results["tasks"]["corpus"]
+    assert facts["queries"] == len(WORDS)
+    assert facts["documents"] == len(WORDS) + 1  # not the two of the training split
     # Every query finds its word first; one has a second answer, without the word, that is seventh or so.
-    assert result["metrics"]["mrr"] == 100.0
-    assert result["metrics"]["recall@10"] <= 100.0
-    assert capsys.readouterr().out == (
-        f"evaluate bm25: mrr 100.00, recall@10 {result['metrics']['recall@10']:.2f} (%), 20 queries, 21 functions\n"
-    )
+    assert figures(results)["mrr"] == 100.0
+    assert 0 < figures(results)["map"] < 100.0
+    assert "evaluate bm25 on corpus: full mrr 100.00, map 9" in capsys.readouterr().out
 
 
 def test_the_figures_of_a_model_are_those_of_a_direct_computation(corpus, model):
-    result = main(EvaluateConfig(model=str(model), corpus=corpus, batch_size=3))
+    found = figures(main(config(model, corpus, batch_size=3)))
     tokenizer, encoder = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model).eval()
 
     def embed(text):
@@ -107,7 +114,8 @@ def test_the_figures_of_a_model_are_those_of_a_direct_computation(corpus, model)
         ranks = sorted(order.index(i) + 1 for i, each in enumerate(rows) if each["summary"] == query)
         reciprocal += 1 / ranks[0] / len(WORDS)
         recall += sum(rank <= 10 for rank in ranks) / len(ranks) / len(WORDS)
-    assert result["metrics"] == pytest.approx({"mrr": 100 * reciprocal, "recall@10": 100 * recall})
+    assert found["mrr"] == pytest.approx(100 * reciprocal)
+    assert found["recall@10"] == pytest.approx(100 * recall)
     assert 0.05 < reciprocal < 0.9  # neither nothing nor everything is found: the comparison says something
 
 
@@ -115,23 +123,35 @@ def test_a_sentence_transformer_folder_gives_the_figures_of_its_encoder(corpus, 
     transformer = Transformer(str(model))
     pooling = Pooling(transformer.get_embedding_dimension(), "mean")
     SentenceTransformer(modules=[transformer, pooling, Normalize()]).save(str(tmp_path / "stage2"))
-    config = EvaluateConfig(model=str(model), corpus=corpus)
-    first = main(config)
-    second = main(dataclasses.replace(config, model=str(tmp_path / "stage2")))
-    assert first["metrics"] == pytest.approx(second["metrics"])
-    shorter = main(dataclasses.replace(config, max_length=4))
-    assert shorter["metrics"] != pytest.approx(first["metrics"])
+    first, second = main(config(model, corpus)), main(config(tmp_path / "stage2", corpus))
+    assert figures(first) == pytest.approx(figures(second))
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    longer = [word for word in (*WORDS, "twin") if len(tokenizer(row(word, "")["code"])["input_ids"]) > MAX_LENGTH]
+    assert longer == ["twin"]  # the tokenizer has not learnt this word
+    assert first["runs"][0]["documents_cut"] == second["runs"][0]["documents_cut"] == 1
+    shorter = main(config(model, corpus, max_length=4))
+    assert figures(shorter) != pytest.approx(figures(first))
+    assert shorter["runs"][0] | {"seconds": 0} == {
+        "model": "stage1",
+        "task": "corpus",
+        "query_max_length": 4,
+        "document_max_length": 4,
+        "queries_cut": len(WORDS),
+        "documents_cut": len(WORDS) + 1,
+        "seconds": 0,
+    }
 
 
-def test_metrics_are_written_to_a_new_folder(corpus, tmp_path):
-    config = EvaluateConfig(model="bm25", corpus=corpus, output=tmp_path / "figures", cutoff=3, depth=5)
-    result = main(config)
-    assert json.loads((tmp_path / "figures" / "metrics.json").read_text()) == result
-    assert result.keys() == {"model", "protocol", "queries", "documents", "metrics", "chance_mrr"}
-    assert result["metrics"].keys() == {"mrr", "recall@3"}
-    assert "within the first 5" in result["protocol"]
+def test_results_are_written_to_a_new_folder(corpus, tmp_path):
+    settings = config("bm25", corpus, output=tmp_path / "figures", cutoff=3, depth=5)
+    results = main(settings)
+    assert json.loads((tmp_path / "figures" / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert "| bm25 | 100.00 |" in (tmp_path / "figures" / "results.md").read_text()
+    assert {"recall@3", "ndcg@3"} <= figures(results).keys()
+    assert results["settings"]["depth"] == 5
+    assert not (tmp_path / "figures.run").exists()
     with pytest.raises(ValueError, match="figures is already there"):
-        main(config)
+        main(settings)
 
 
 def test_a_collapsed_model_has_the_figures_of_chance(corpus, model, tmp_path):
@@ -143,39 +163,38 @@ def test_a_collapsed_model_has_the_figures_of_chance(corpus, model, tmp_path):
         collapsed.transformer.ln_f.bias.fill_(1.0)
     collapsed.save_pretrained(tmp_path / "collapsed")
     AutoTokenizer.from_pretrained(model).save_pretrained(tmp_path / "collapsed")
-    metrics = main(EvaluateConfig(model=str(tmp_path / "collapsed"), corpus=corpus))["metrics"]
-    assert metrics["mrr"] == pytest.approx(100 * math.fsum(1 / rank for rank in range(1, 21)) / 20)
+    assert figures(main(config(tmp_path / "collapsed", corpus)))["mrr"] == pytest.approx(
+        100 * math.fsum(1 / rank for rank in range(1, 21)) / 20
+    )
 
 
 def test_languages_are_selected(tmp_path):
     rows = [row("area", "held"), row("book", "held", language="java"), row("card", "train")]
     corpus = write_corpus(tmp_path / "corpus", rows)
-    config = EvaluateConfig(model="bm25", corpus=corpus, languages=("java",))
-    assert main(config)["documents"] == 1
-    assert main(dataclasses.replace(config, languages=("Python",)))["documents"] == 1
-    assert main(dataclasses.replace(config, languages=()))["documents"] == 2
-    with pytest.raises(ValueError, match="unknown language 'klingon'"):
-        dataclasses.replace(config, languages=("klingon",))
-    only_python = write_corpus(tmp_path / "python", [row("area", "held"), row("card", "train")])
-    with pytest.raises(ValueError, match="have no java: choose among python"):
-        main(dataclasses.replace(config, corpus=only_python))
+
+    def documents(*languages):
+        return main(config("bm25", corpus, languages=languages))["tasks"]["corpus"]["documents"]
+
+    assert [documents("java"), documents("Python"), documents()] == [1, 1, 2]
+    with pytest.raises(ValueError, match="have no klingon: choose among java, python"):
+        documents("klingon")
 
 
 def test_a_corpus_without_held_out_functions_is_an_error(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", [row("area", "train")])
     with pytest.raises(ValueError, match=r"no function of .* is held out: write the corpus again"):
-        main(EvaluateConfig(model="bm25", corpus=corpus))
-    with pytest.raises(ValueError, match="there is no corpus folder"):
-        main(EvaluateConfig(model="bm25", corpus=tmp_path / "nowhere"))
+        main(config("bm25", corpus))
+    with pytest.raises(ValueError, match=r"there is no task .*nowhere"):
+        main(config("bm25", tmp_path / "nowhere"))
 
 
 def test_a_model_that_can_not_be_opened_is_named(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ValueError, match=r"model .*nowhere: There is no such folder"):
-        main(EvaluateConfig(model=str(tmp_path / "nowhere"), corpus=corpus))
+        main(config(tmp_path / "nowhere", corpus))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty is not a folder with model weights in safetensors files"):
-        main(EvaluateConfig(model=str(tmp_path / "empty"), corpus=corpus))
+        main(config(tmp_path / "empty", corpus))
 
 
 def test_weights_in_a_pickle_are_refused(corpus, model, tmp_path):
@@ -184,12 +203,12 @@ def test_weights_in_a_pickle_are_refused(corpus, model, tmp_path):
     encoder.config.save_pretrained(tmp_path / "pickled")
     torch.save(encoder.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model\.bin is a pickle.*convert it to safetensors"):
-        main(EvaluateConfig(model=str(tmp_path / "pickled"), corpus=corpus))
+        main(config(tmp_path / "pickled", corpus))
 
 
 def test_an_input_longer_than_the_model_takes_is_an_error(corpus, model):
     with pytest.raises(ValueError, match=f"max_length is 25, but .* takes at most {MAX_LENGTH} tokens"):
-        main(EvaluateConfig(model=str(model), corpus=corpus, max_length=MAX_LENGTH + 1))
+        main(config(model, corpus, max_length=MAX_LENGTH + 1))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +221,7 @@ def test_an_input_longer_than_the_model_takes_is_an_error(corpus, model):
 )
 def test_settings_that_make_no_sense_are_errors(settings, message):
     with pytest.raises(ValueError, match=message):
-        EvaluateConfig(model="bm25", corpus=Path("corpus"), **settings)
+        config("bm25", "corpus", **settings)
 
 
 @pytest.mark.parametrize(

@@ -249,8 +249,8 @@ def test_a_name_that_the_hub_does_not_take(first, tmp_path):
 
 def test_a_record_that_can_not_be_read_leaves_nothing_behind(first, tmp_path):
     """The card is filled after the weights have been written, so there is something to clean up."""
-    (tmp_path / "metrics.json").write_text("[]")
-    refused(tmp_path, "metrics.json (is not|holds a list)", model=first, metrics=(tmp_path / "metrics.json",))
+    (tmp_path / "results.json").write_text("[]")
+    refused(tmp_path, "results.json (is not|holds a list)", model=first, metrics=(tmp_path / "results.json",))
 
 
 # An earlier export in the way

@@ -149,7 +149,7 @@ def test_the_result_is_exported_and_evaluated_as_any_other(searched, adapted, wo
     corpus = runpy.run_path(str(Path(__file__).parent / "scripts" / "contrast_run.py"))["make_corpus"](
         tmp_path / "corpus", 24
     )
-    assert evaluate(EvaluateConfig(model=str(adapted), corpus=corpus))["queries"]
+    assert evaluate(EvaluateConfig(models=(str(adapted),), tasks=(str(corpus),)))["rows"]
 
 
 # Adapters

@@ -54,7 +54,8 @@ def test_an_interrupted_quickstart_goes_on_after_the_last_finished_step(runs):
 def test_the_table_holds_the_measured_figures(runs):
     _, _, second, out = runs
     for model, title in (("untrained", "untrained"), ("stage2", "after Stage II"), ("bm25", "BM25")):
-        metrics = json.loads((out / "evaluation" / model / "metrics.json").read_text())["metrics"]
+        results = json.loads((out / "evaluation" / model / "results.json").read_text())
+        metrics = {row["metric"]: row["value"] for row in results["rows"]}
         assert f"| {title} | {metrics['mrr']:.1f} | {metrics['recall@10']:.1f} |" in second
     assert f"The model: {out / 'open-codesage-quickstart'}" in second
 

@@ -7,15 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from open_codesage.train.evaluation.tasks import (
-    EmbeddingRanker,
-    Task,
-    Text,
-    WordRanker,
-    measure_rankings,
-    measure_task,
-    read_task,
-)
+from open_codesage.train.evaluation.protocols import EmbeddingRanker, WordRanker, measure_rankings, measure_task
+from open_codesage.train.evaluation.tasks import Task, Text, read_task
 
 
 def test_figures_of_rankings_are_those_computed_by_hand():
@@ -52,24 +45,23 @@ def task(protocols, own=(frozenset(),) * 3):
 
 def test_each_protocol_ranks_its_own_documents_and_averages_over_its_parts():
     figures = measure_task(task(("full", "same_language", "pairwise")), Listed([4, 3, 2, 1, 0]))
-    assert figures["full"]["mrr"] == pytest.approx(100 * (1 / 2 + 1 / 4 + 1 / 3) / 3)
+    assert figures["full"]["all"]["mrr"] == pytest.approx(100 * (1 / 2 + 1 / 4 + 1 / 3) / 3)
     # go: a finds 0 at 2, b finds 1 at 1; php: c finds 2 at 2. Languages count the same.
-    assert figures["same_language"]["mrr"] == pytest.approx(100 * ((1 / 2 + 1) / 2 + 1 / 2) / 2)
-    assert figures["same_language"]["mrr go"] == pytest.approx(75)
+    assert figures["same_language"]["all"]["mrr"] == pytest.approx(100 * ((1 / 2 + 1) / 2 + 1 / 2) / 2)
+    assert figures["same_language"]["go"]["mrr"] == pytest.approx(75)
     # go-php: a finds 3 at 1 (b has no answer there); nothing answers from ruby, nor c in go.
-    pairs = {name: value for name, value in figures["pairwise"].items() if name.startswith("mrr ")}
-    assert pairs == pytest.approx({"mrr go-go": 75, "mrr go-php": 100, "mrr php-php": 50})
-    assert figures["pairwise"]["mrr"] == pytest.approx(75)
+    pairs = {part: metrics["mrr"] for part, metrics in figures["pairwise"].items()}
+    assert pairs == pytest.approx({"all": 75, "go-go": 75, "go-php": 100, "php-php": 50})
 
 
 def test_a_query_that_is_a_document_is_not_its_own_answer():
     own = (frozenset({3}), frozenset(), frozenset({3}))
-    figures = measure_task(task(("full",), own), Listed([4, 3, 2, 1, 0]))["full"]
+    figures = measure_task(task(("full",), own), Listed([4, 3, 2, 1, 0]))["full"]["all"]
     assert figures["mrr"] == pytest.approx(100 * (1 / 4 + 1 / 4 + 1 / 2) / 3)
 
 
 def test_depth_bounds_the_ranking():
-    figures = measure_task(task(("full",)), Listed([4, 3, 2, 1, 0]), depth=2)["full"]
+    figures = measure_task(task(("full",)), Listed([4, 3, 2, 1, 0]), depth=2)["full"]["all"]
     assert figures["mrr"] == pytest.approx(100 * (1 / 2 + 0 + 0) / 3)
 
 
@@ -105,7 +97,7 @@ def test_a_set_is_read_with_its_protocol(tmp_path, packed):
     assert [document.text for document in found.documents] == ["def read_file(path): ...", "Sorting\nfunc SortList()"]
     assert found.relevant == (frozenset({1}),)
     assert found.protocols == ("full", "pairwise")
-    assert measure_task(found, WordRanker(found))["pairwise"]["mrr en-go"] == 100
+    assert measure_task(found, WordRanker(found))["pairwise"]["en-go"]["mrr"] == 100
     assert read_task(write(tmp_path / "plain")).protocols == ("full",)
 
 

@@ -1,95 +1,178 @@
-"""Measure how well a model finds held-out functions by their summaries.
+"""Measure models side by side on search and classification sets.
 
-Contract: `main(config)` ranks all held-out functions of a corpus for every summary and gives MRR and recall. The
-model is "bm25", or a folder or Hub id for sentence-transformers or `AutoModel`.
+Contract: `main(config)` measures every model on every task and returns what `results.json` holds. Models are folders or
+Hub ids for sentence-transformers or `AutoModel`, or "bm25"; tasks are what `catalogue.find_tasks` knows.
 
-Invariant: only held-out functions are used, so no training step of this package has seen them.
+Invariants: of the corpora of this package only held-out functions are used, so no training step of this package has
+seen them. A run that was interrupted goes on where it was; the output is there whole, or not at all.
 """
 
-import json
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from open_codesage.tokenization.languages import resolve_language
 
 from ..console import say
 from ..data.folders import new_folder
 
+if TYPE_CHECKING:
+    from .store import Store
+    from .subjects import Subject
+
+RESULTS = "results.json"
+TABLES = "results.md"
+
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Measure a model, or BM25, by the search for held-out functions with their summaries.
+    """Measure models side by side: search and classification, figures in percent.
 
     Attributes:
-        model: "bm25", or a folder or Hub id that SentenceTransformer or AutoModel opens.
-        corpus: corpus folder written by extract.
-        output: folder to write metrics.json to; it must not exist yet. Nothing is written if none.
-        languages: languages to measure; all of the corpus if none.
+        models: folders or Hub ids that SentenceTransformer or AutoModel opens, or bm25.
+        tasks: folders of search sets (BEIR layout), of classification sets, or corpora of extract; folders of such.
+        output: folder to write results.json, tables and plots to; it must not exist yet. Nothing is written if none.
+        cache: folder for embeddings, used and kept; if none they lie beside the output until that is written.
+        languages: search among documents of these languages only; all if none.
         batch_size: texts per batch.
         max_length: longest input in tokens, cut beyond; what the model was made for if none.
-        cutoff: depth of the recall.
-        depth: a function that is ranked lower counts as not found.
+        query_max_length: the same for queries only.
+        cutoff: depth of NDCG, and of recall besides 1, 5, 10, 50 and 100.
+        depth: a document that is ranked lower counts as not found.
+        classification: how classes are learnt: linear (on the frozen encoder), full or lora (fine-tuning).
+        seeds: seeds of the trainings on classification sets.
     """
 
-    model: str
-    corpus: Path
+    positional: ClassVar[tuple[str, ...]] = ("models",)
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
     output: Path | None = None
+    cache: Path | None = None
     languages: tuple[str, ...] = ()
     batch_size: int = 64
     max_length: int | None = None
+    query_max_length: int | None = None
     cutoff: int = 10
     depth: int = 1000
+    classification: tuple[str, ...] = ("linear",)
+    seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "languages", tuple(dict.fromkeys(map(resolve_language, self.languages))))
-        for name in ("batch_size", "max_length", "cutoff", "depth"):
+        object.__setattr__(self, "languages", tuple(dict.fromkeys(map(_language, self.languages))))
+        for name in ("models", "tasks"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty: name at least one")
+        for name in ("batch_size", "max_length", "query_max_length", "cutoff", "depth"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} is {value}: give 1 or more")
         if self.cutoff > self.depth:
             raise ValueError(f"cutoff is {self.cutoff}, beyond the depth of {self.depth}: give a smaller one")
 
 
+def _language(name: str) -> str:
+    """The table's name of a language, or the name itself: sets may have languages that the table lacks."""
+    with contextlib.suppress(ValueError):
+        return resolve_language(name)
+    return name.strip().lower()
+
+
 def main(config: EvaluateConfig) -> dict[str, Any]:
-    """Measure a model.
+    """Measure every model on every task.
 
     Returns:
-        What `metrics.json` holds: the model, the protocol, the numbers of queries and documents, the metrics in
-        percent, and the MRR of a random order.
+        What `results.json` holds, see `results.py`.
 
     Raises:
-        ValueError: the corpus or the model is missing or malformed, nothing is held out, or the output is there
-            already.
+        ValueError: a task or a model is missing or malformed, or the output is there already; nothing is written.
     """
-    from ..data.corpus import Corpus
-    from .ranking import chance_mrr, measure, top_k
-    from .retrieval import held_out_search
+    from .catalogue import describe, find_tasks
+    from .identity import package_versions
+    from .results import SCHEMA, rows_of
+    from .runs import measure
+    from .store import Store
 
-    functions = Corpus(config.corpus).functions("held_out", config.languages or None)
-    if not len(functions):
-        raise ValueError(f"no function of {config.corpus} is held out: write the corpus again, with more source code")
-    task = held_out_search(functions)
-    if config.model == "bm25":
-        from .bm25 import BM25
+    if config.output is not None and config.output.exists() and any(config.output.iterdir()):
+        raise ValueError(f"{config.output} is already there: remove it, or choose another output folder")
+    tasks = find_tasks(config.tasks, config.languages)
+    rows: list[dict[str, Any]] = []
+    runs: list[dict[str, Any]] = []
+    with _working_folder(config) as folder:
+        store = Store(folder)
+        subjects = _subjects(config, store)
+        for subject in subjects:
+            for task in tasks:
+                run, figures = measure(subject, task, config, store)
+                rows += rows_of(subject.name, task.name, figures)
+                runs.append(run)
+                say(_summary(run, figures))
+        results = {
+            "schema": SCHEMA,
+            "models": {subject.name: subject.facts() for subject in subjects},
+            "tasks": {task.name: describe(task) for task in tasks},
+            "rows": rows,
+            "runs": runs,
+            "packages": package_versions(),
+            "settings": _settings(config),
+        }
+        if config.output is not None:
+            _write(results, config.output)
+    return results
 
-        rankings = BM25(task.documents).rank(task.queries, config.depth)
+
+def _subjects(config: EvaluateConfig, store: "Store") -> "list[Subject]":
+    """The models in the order given; a name that is no model is found out before anything is measured."""
+    from .identity import short_names
+    from .subjects import BM25_NAME, Model, Words
+
+    return [
+        Words()
+        if source == BM25_NAME
+        else Model(source, name, store, config.batch_size, config.max_length, config.query_max_length)
+        for source, name in zip(config.models, short_names(config.models), strict=True)
+    ]
+
+
+@contextlib.contextmanager
+def _working_folder(config: EvaluateConfig) -> Iterator[Path]:
+    """The cache, kept; or a folder beside the output, removed when all is done; or one that is always removed."""
+    if config.cache is not None:
+        yield config.cache
+    elif config.output is not None:
+        folder = config.output.parent / f"{config.output.name}.run"
+        yield folder
+        shutil.rmtree(folder)
     else:
-        from .encoder import Encoder
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
 
-        encoder = Encoder(config.model, config.batch_size, config.max_length)
-        rankings = top_k(encoder.queries(task.queries), encoder.documents(task.documents), config.depth)[0].numpy()
-    metrics = measure(rankings, task.relevant, config.cutoff)
-    result = {
-        "model": config.model,
-        "protocol": f"{task.protocol}, reciprocal rank within the first {config.depth}",
-        "queries": len(task.queries),
-        "documents": len(task.documents),
-        "metrics": metrics,
-        "chance_mrr": chance_mrr(task.relevant, len(task.documents)),
-    }
-    if config.output is not None:
-        with new_folder(config.output) as folder:
-            (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    figures = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
-    say(f"evaluate {config.model}: {figures} (%), {len(task.queries)} queries, {len(task.documents)} functions")
-    return result
+
+def _settings(config: EvaluateConfig) -> dict[str, Any]:
+    """The settings that decide figures, without paths."""
+    left_out = ("models", "tasks", "output", "cache")
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in left_out}
+
+
+def _write(results: dict[str, Any], output: Path) -> None:
+    from .report import markdown
+    from .results import write_results
+
+    with new_folder(output) as folder:
+        write_results(results, folder / RESULTS)
+        (folder / TABLES).write_text(markdown(results), encoding="utf-8")
+
+
+def _summary(run: dict[str, Any], figures: dict[str, Any]) -> str:
+    from .results import ALL, SHOWN
+
+    shown = []
+    for protocol, parts in figures.items():
+        values = [f"{metric} {parts[ALL][metric]:.2f}" for metric in SHOWN if metric in parts[ALL]]
+        shown.append(f"{protocol} {', '.join(values)}")
+    cut = [f"{run[kind]:,} {kind.replace('_', ' ')}" for kind in ("queries_cut", "documents_cut") if run.get(kind)]
+    return f"evaluate {run['model']} on {run['task']}: {'; '.join([*shown, *cut])}"

@@ -4,8 +4,8 @@ Contract: rankings are arrays of document numbers, best first. Ties are broken b
 same scores give the same ranking on every machine; scores are compared at a resolution of 1e-6, below which they
 are noise.
 
-Invariant: ranking in blocks gives what ranking at once gives; memory grows with the blocks, not with the product of
-queries and documents.
+Invariant: ranking in blocks gives what ranking at once gives; memory grows with the blocks and with what
+is found, not with the product of queries and documents, and not with the documents where these lie on disk.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,48 +21,64 @@ RESOLUTION = 1e-6
 
 _MEASURED_AT_ONCE = 500
 
+Vectors = torch.Tensor | npt.NDArray[np.float32]
+"""Embeddings, float [N, D]; an array may be memory-mapped."""
+
 
 def top_k(
-    queries: torch.Tensor, documents: torch.Tensor, k: int, query_block: int = 256, document_block: int = 16_384
+    queries: Vectors,
+    documents: Vectors,
+    k: int,
+    query_block: int = 256,
+    document_block: int = 16_384,
+    among: npt.NDArray[np.int64] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the documents nearest to each query by cosine, exactly.
 
     Args:
         queries: embeddings, float [Q, D]; they need not be normalised.
-        documents: embeddings, float [N, D].
+        documents: embeddings, float [N, D]; memory-mapped ones are read one block at a time.
         k: number of documents per query; all if there are fewer.
         query_block: queries compared at once.
         document_block: documents compared at once.
+        among: numbers of the documents to compare, int64 [M], ascending; all if None.
 
     Returns:
-        Document numbers, int64 [Q, min(k, N)], best first, and their cosines, float64, of the same shape.
+        Document numbers, int64 [Q, min(k, M)], best first, and their cosines, float64, of the same shape.
 
     Raises:
         ValueError: the embeddings differ in width or are not finite.
     """
     if queries.shape[-1] != documents.shape[-1]:
         raise ValueError(f"queries have {queries.shape[-1]} dimensions, documents {documents.shape[-1]}: use one model")
-    if not (queries.isfinite().all() and documents.isfinite().all()):
-        raise ValueError("some embeddings are not finite: the model is broken, look at its training loss")
-    queries, documents = F.normalize(queries.float(), dim=-1), F.normalize(documents.float(), dim=-1)
-    count = len(documents)
-    best = []
-    for block in queries.split(query_block):
-        keys = torch.empty(len(block), 0, dtype=torch.int64, device=block.device)
-        for start in range(0, count, document_block):
-            scores = (block @ documents[start : start + document_block].T / RESOLUTION).round().long()
-            # One whole number holds score and place, so that no two are equal and earlier documents are greater.
-            places = count - 1 - torch.arange(start, start + scores.shape[1], device=scores.device)
-            keys = torch.cat([keys, scores * count + places], dim=1)
-            keys = keys.topk(min(k, keys.shape[1])).values
-        best.append(keys)
+    asked = _normalised(queries)
+    count = len(documents) if among is None else len(among)
+    best = [torch.empty(len(block), 0, dtype=torch.int64, device=asked.device) for block in asked.split(query_block)]
+    for start in range(0, count, document_block):
+        chosen = slice(start, start + document_block)
+        offered = _normalised(documents[chosen if among is None else among[chosen]])
+        # One whole number holds score and place, so that no two are equal and earlier documents are greater.
+        places = count - 1 - torch.arange(start, start + len(offered), device=asked.device)
+        for number, block in enumerate(asked.split(query_block)):
+            scores = (block @ offered.T / RESOLUTION).round().long()
+            keys = torch.cat([best[number], scores * count + places], dim=1)
+            best[number] = keys.topk(min(k, keys.shape[1])).values
     keys = torch.cat(best)
-    return count - 1 - keys % count, keys.div(count, rounding_mode="floor").double() * RESOLUTION
+    found = count - 1 - keys % count
+    if among is not None:
+        found = torch.as_tensor(among, device=found.device)[found]
+    return found, keys.div(count, rounding_mode="floor").double() * RESOLUTION
 
 
-def rank_functions(
-    embeddings: torch.Tensor | npt.NDArray[np.float32], query: torch.Tensor | npt.NDArray[np.float32], k: int
-) -> list[tuple[int, float]]:
+def _normalised(vectors: Vectors) -> torch.Tensor:
+    # A memory-mapped array is copied: torch warns of those that can not be written to.
+    rows = torch.from_numpy(np.array(vectors)) if isinstance(vectors, np.ndarray) else vectors
+    if not rows.isfinite().all():
+        raise ValueError("some embeddings are not finite: the model is broken, look at its training loss")
+    return F.normalize(rows.float(), dim=-1)
+
+
+def rank_functions(embeddings: Vectors, query: Vectors, k: int) -> list[tuple[int, float]]:
     """Find the functions nearest to one query: their numbers and cosines, best first.
 
     Args:

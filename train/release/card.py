@@ -1,7 +1,7 @@
 """The model card: metadata and text of a released encoder, out of the records that the steps have written.
 
 Contract: `model_card` fills `model_cards/template.md`. Every figure of the card is read from a record: the corpus
-folder, `training.json` of the stages, `metrics.json` of the evaluations, the encoder's config.
+folder, `training.json` of the stages, `results.json` of the evaluations, the encoder's config.
 
 Invariant: what was not recorded is said to be "not recorded". No figure is written by hand.
 """
@@ -19,6 +19,8 @@ import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..data.corpus import Corpus
+from ..evaluation.identity import folder_hash
+from ..evaluation.results import ALL, PROTOCOLS, SCHEMA, SHOWN, sizes
 from ..model_folders import read_object
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from .export import ExportConfig
 
 TRAINING_RECORD = "training.json"
+RESULTS_BYTES = 256 << 20
+"""Longest `results.json` that is read."""
+
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
 TUNING = "Fine-tuning: contrastive learning on pairs of text and answer"
 RUN_FACTS = ("steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
@@ -35,38 +40,76 @@ TAGS = ("sentence-transformers", "transformers", "feature-extraction", "code", "
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One `metrics.json`: what a model reached under a protocol, figures in percent."""
+    """One model on one task by one protocol, out of a `results.json`.
+
+    Attributes:
+        model: its name.
+        hash: of the model.
+        task: name of the task, and the protocol in words.
+        data: hash of the task.
+        sizes: how much of what was measured on, in words.
+        is_search: or else it is classification.
+        metrics: figures in percent.
+    """
 
     model: str
-    protocol: str
-    queries: int
-    documents: int
+    hash: str
+    task: str
+    data: str
+    sizes: str
+    is_search: bool
     metrics: dict[str, float]
 
     @classmethod
-    def read(cls, path: Path) -> "Evaluation":
+    def read(cls, path: Path) -> "list[Evaluation]":
         """Read the record that `open-codesage evaluate` writes.
 
         Raises:
             ValueError: the file can not be read or lacks a field.
         """
-        record = read_object(path)
+        record = read_object(path, RESULTS_BYTES)
         try:
-            model = str(record["model"])
-            evaluation = cls(
-                model=Path(model).name if Path(model).is_dir() else _label(model),
-                protocol=str(record["protocol"]),
-                queries=int(record["queries"]),
-                documents=int(record["documents"]),
-                metrics={str(name): float(value) for name, value in record["metrics"].items()},
-            )
-            if not all(map(math.isfinite, evaluation.metrics.values())):
+            if record["schema"] != SCHEMA:
+                raise ValueError(f"the schema {record['schema']!r} instead of {SCHEMA!r}")
+            figures: dict[tuple[str, str, str], dict[str, float]] = {}
+            for row in record["rows"]:
+                if row["part"] == ALL and row["metric"] in SHOWN:
+                    group = figures.setdefault((row["model"], row["task"], row["protocol"]), {})
+                    group[row["metric"]] = float(row["value"])
+            if not all(math.isfinite(value) for group in figures.values() for value in group.values()):
                 raise ValueError("metrics that are no finite numbers")
+            return [
+                cls(
+                    model=_label(str(model)),
+                    hash=str(record["models"][model]["hash"]),
+                    task=f"{task}, {PROTOCOLS.get(protocol, protocol)}",
+                    data=str(record["tasks"][task].get("hash")),
+                    sizes=sizes(record["tasks"][task]),
+                    is_search=record["tasks"][task]["layout"] != "classification",
+                    metrics=group,
+                )
+                for (model, task, protocol), group in figures.items()
+            ]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
-                f"{path} is no metrics.json of `open-codesage evaluate`: {type(error).__name__} at {error}"
+                f"{path} is no results.json of `open-codesage evaluate`: {type(error).__name__} at {error}"
             ) from error
-        return evaluation
+
+
+def _read_ours(path: Path, model: Path) -> "tuple[list[Evaluation], list[Evaluation]]":
+    """The evaluations of the model that is exported, and those of the others in the same file.
+
+    Raises:
+        ValueError: the file holds several models, and none of them is this one.
+    """
+    found = Evaluation.read(path)
+    if len({evaluation.model for evaluation in found}) <= 1:
+        return found, []
+    own = folder_hash(model)
+    ours = [evaluation for evaluation in found if evaluation.hash == own]
+    if not ours:
+        raise ValueError(f"{path} holds several models, and none of them is {model}: evaluate that alone, or again")
+    return ours, [evaluation for evaluation in found if evaluation.hash != own]
 
 
 def model_card(
@@ -90,8 +133,11 @@ def model_card(
     Raises:
         ValueError: a record can not be read; the message names it.
     """
-    ours = [Evaluation.read(path) for path in config.metrics]
-    others = [Evaluation.read(path) for path in config.baselines]
+    ours, others = [], [evaluation for path in config.baselines for evaluation in Evaluation.read(path)]
+    for path in config.metrics:
+        own, beside = _read_ours(path, config.model)
+        ours += own
+        others += beside
     corpus = _corpus_facts(config)
     title = config.model_id.rpartition("/")[2]
     languages = [row["name"] for row in corpus["languages"]] if corpus else list(config.languages)
@@ -133,10 +179,10 @@ def model_card(
 def _model_index(evaluation: Evaluation) -> list[EvalResult]:
     return [
         EvalResult(
-            task_type="text-retrieval",
-            task_name="Code search",
-            dataset_type=re.sub(r"\W+", "-", evaluation.protocol.lower()).strip("-"),
-            dataset_name=evaluation.protocol,
+            task_type="text-retrieval" if evaluation.is_search else "text-classification",
+            task_name="Code search" if evaluation.is_search else "Code classification",
+            dataset_type=re.sub(r"\W+", "-", evaluation.task.lower()).strip("-"),
+            dataset_name=evaluation.task,
             metric_type=metric,
             metric_name=f"{metric} in percent",
             metric_value=round(value, 2),
@@ -146,18 +192,18 @@ def _model_index(evaluation: Evaluation) -> list[EvalResult]:
 
 
 def _tables(title: str, ours: Iterable[Evaluation], others: Iterable[Evaluation]) -> list[dict[str, Any]]:
-    """Arrange evaluations by protocol; only those on the same queries and documents may stand in one table."""
-    tables: dict[tuple[str, int, int], dict[str, dict[str, float]]] = {}
+    """Arrange evaluations by task and protocol; only those on the same data may stand in one table."""
+    tables: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
     for evaluation, label in [*((e, e.model) for e in others), *((e, f"**{title}**") for e in ours)]:
-        rows = tables.setdefault((evaluation.protocol, evaluation.queries, evaluation.documents), {})
+        rows = tables.setdefault((evaluation.task, evaluation.sizes, evaluation.data), {})
         row = rows.setdefault(label, {})
         if twice := row.keys() & evaluation.metrics.keys():
             raise ValueError(
-                f"{', '.join(sorted(twice))} of {evaluation.model} was measured twice: give one metrics.json"
+                f"{', '.join(sorted(twice))} of {evaluation.model} was measured twice: give one results.json"
             )
         row |= evaluation.metrics
     arranged = []
-    for (protocol, queries, documents), rows in tables.items():
+    for (task, counts, _), rows in tables.items():
         metrics = list(dict.fromkeys(metric for values in rows.values() for metric in values))
         cells = {
             label: [f"{values[metric]:.1f}" if metric in values else "not measured" for metric in metrics]
@@ -165,9 +211,8 @@ def _tables(title: str, ours: Iterable[Evaluation], others: Iterable[Evaluation]
         }
         arranged.append(
             {
-                "protocol": _cell(protocol),
-                "queries": queries,
-                "documents": documents,
+                "task": _cell(task),
+                "sizes": _cell(counts),
                 "metrics": [metric.upper() if metric == "mrr" else metric for metric in metrics],
                 "rows": [{"model": _cell(label), "cells": row} for label, row in cells.items()],
             }

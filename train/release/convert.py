@@ -40,8 +40,8 @@ class ConvertConfig:
             beside it, which differ where blanks stand before a digit.
         onnx: also write onnx/model.onnx, for onnxruntime; needs `pip install "open-codesage[onnx]"`.
         int8: with onnx, also write onnx/model_int8.onnx, about a quarter of its size and less exact.
-        metrics: metrics.json files of this model, for the card.
-        baselines: metrics.json files of other models, for the card.
+        metrics: results.json files of evaluate on this model alone, for the card.
+        baselines: results.json files of other models, for the card.
         overwrite: replace an earlier folder at `output`.
     """
 

@@ -39,8 +39,9 @@ class ExportConfig:
         datasets: Hub ids of the datasets trained on, for the card.
         base_model: Hub id of the model that this one was fine-tuned from, for the card.
         stage_one: model folder of Stage I, for its hyper-parameters on the card; not needed if `model` is that folder.
-        metrics: metrics.json files of this model, for the card.
-        baselines: metrics.json files of other models, for the card.
+        metrics: results.json files of evaluate, for the card. In a file of several models this one is told by its hash,
+            and the others are baselines.
+        baselines: results.json files of other models, for the card.
         overwrite: replace an earlier export at `output`.
     """
 

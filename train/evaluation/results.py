@@ -1,0 +1,86 @@
+"""The record of a run, `results.json`: what was measured, on what, how, and what came out.
+
+Contract: one JSON object (docs/commands/evaluate.md has it field by field): `schema`; `models` and `tasks` by name;
+`rows`, one figure each (model, task, protocol, part, metric, value in percent); `runs`, one for every model and task;
+`cosines`; `packages`; `settings`.
+
+Invariant: a figure stands in one row, and all that it depends on stands in the same file.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+SCHEMA = "open-codesage-results/1"
+
+ALL = "all"
+"""The part that is the mean over the others, or the only one."""
+
+PROTOCOLS = {
+    "full": "all documents ranked",
+    "same_language": "documents of the query's language ranked, mean over languages",
+    "pairwise": "documents of one language ranked, mean over pairs of languages",
+    "linear": "linear layer on the frozen encoder",
+    "full fine-tuning": "all weights trained",
+    "lora": "adapters trained",
+    "words": "logistic regression on words",
+}
+"""What protocols are called in words."""
+
+SHOWN = ("mrr", "map", "map@r", "recall@10", "ndcg@10", "macro_f1", "accuracy")
+"""Metrics for people, in this order, as far as they were measured; the record has all."""
+
+Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def rows_of(model: str, task: str, figures: Figures) -> list[dict[str, Any]]:
+    """Rows of figures that are given by protocol, part and metric."""
+    return [
+        {"model": model, "task": task, "protocol": protocol, "part": part, "metric": metric, "value": value}
+        for protocol, parts in figures.items()
+        for part, metrics in parts.items()
+        for metric, value in metrics.items()
+    ]
+
+
+def select(results: Mapping[str, Any], **fields: str) -> list[dict[str, Any]]:
+    """The rows with these values, such as `select(results, task="cosqa", metric="mrr")`."""
+    return [row for row in results["rows"] if all(row[field] == value for field, value in fields.items())]
+
+
+def value_of(
+    results: Mapping[str, Any], model: str, task: str, metric: str, protocol: str = "full", part: str = ALL
+) -> float:
+    """One figure in percent.
+
+    Raises:
+        KeyError: it was not measured.
+    """
+    rows = select(results, model=model, task=task, metric=metric, protocol=protocol, part=part)
+    if not rows:
+        raise KeyError(f"{metric} of {model} on {task} ({protocol}, {part}) was not measured")
+    return float(rows[0]["value"])
+
+
+def write_results(results: Mapping[str, Any], path: Path) -> None:
+    """Write the record, a row to a line, so that it can be read and compared by people, too."""
+    lines = []
+    for field, value in results.items():
+        if isinstance(value, list):
+            body = ",\n".join(f"  {json.dumps(item)}" for item in value)
+            lines.append(f"{json.dumps(field)}: [\n{body}\n ]" if value else f"{json.dumps(field)}: []")
+        else:
+            lines.append(f"{json.dumps(field)}: {json.dumps(value, indent=1)}")
+    path.write_text("{\n " + ",\n ".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def metrics_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Rows of one model, task, protocol and part as a mapping from metric to value."""
+    return {row["metric"]: row["value"] for row in rows}
+
+
+def sizes(facts: Mapping[str, Any]) -> str:
+    """How much a task has of what, in words."""
+    kinds = ("queries", "documents", "train", "valid", "test")
+    return ", ".join(f"{int(facts[kind]):,} {kind}" for kind in kinds if kind in facts)
