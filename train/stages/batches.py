@@ -211,6 +211,7 @@ class PairCollator:
         hard_positive_share: share of rows whose code side is the hard positive; the paper has 1.
         seed: seed of this choice and of the next.
         name_mask_share: share of rows whose text side is the nameless summary.
+        dropout_pairs: the text side is the code side once more, for an encoder whose dropout tells them apart.
     """
 
     preprocess: Callable[..., dict[str, Any]]
@@ -219,17 +220,16 @@ class PairCollator:
     hard_positive_share: float = 1.0
     seed: int = 0
     name_mask_share: float = 0.0
+    dropout_pairs: bool = False
     valid_label_columns: tuple[str, ...] = ()
 
     def __call__(self, rows: list[dict[str, str]]) -> dict[str, Any]:
         """Tokenise a batch: keys `text_*` and `code_*`, padded to the longest of each side."""
-        sides = {
-            "text": ([self.text(row) for row in rows], self.text_max_length),
-            "code": ([self.code(row) for row in rows], self.code_max_length),
-        }
+        code = [self.code(row) for row in rows], self.code_max_length
+        text = code if self.dropout_pairs else ([self.text(row) for row in rows], self.text_max_length)
         return {
             f"{side}_{key}": value
-            for side, (texts, length) in sides.items()
+            for side, (texts, length) in (("text", text), ("code", code))
             for key, value in self.preprocess(texts, processing_kwargs={"text": {"max_length": length}}).items()
         }
 

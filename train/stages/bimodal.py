@@ -8,6 +8,7 @@ that of one device, however many there are.
 """
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,22 @@ from open_codesage.tokenization.languages import resolve_language
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+)
 from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from transformers import (
+    PretrainedConfig,
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 
 from ..console import say
 from ..data.corpus import Corpus
@@ -32,7 +45,7 @@ from .batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
 from .checkpoints import SealedCheckpoints, begin_run, digest, require_safetensors, run_folder
 from .collapse import CollapseAlarm
 from .contrast import ContrastConfig
-from .losses import HardNegativeContrastiveLoss, collapse_value
+from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
 from .runs import LOG, is_finished, record, speaker, trainer_arguments
 from .throughput import Throughput, measured_peak, training_flops
 from .trainers import SentenceTrainer
@@ -129,7 +142,7 @@ def run(config: ContrastConfig) -> Path:
     )
     for language, rows in batches.left_out.items():
         report(f"Stage II: {language} is left out, its {rows:,} pairs do not fill a batch: choose a smaller batch_size")
-    alarm = CollapseAlarm(collapse_value(config.batch_size, config.gamma) * max(1, len(config.matryoshka_dims)), report)
+    alarm = CollapseAlarm(_collapse_value(config) * max(1, len(config.matryoshka_dims)), report)
     trainer = BimodalTrainer(
         batches,
         model=model,
@@ -142,6 +155,7 @@ def run(config: ContrastConfig) -> Path:
             config.hard_positive_share,
             config.seed,
             config.name_mask_share,
+            dropout_pairs=config.pairs == "dropout",
         ),
         loss=_loss(model, config, args.world_size > 1),
         evaluator=_search(held_out, config),
@@ -198,8 +212,19 @@ def _model(config: ContrastConfig) -> SentenceTransformer:
     if length > positions:
         raise ValueError(f"text_max_length and code_max_length must be at most {positions}, the model's positions")
     transformer.max_seq_length = config.code_max_length
+    if config.pairs == "dropout" and not _has_dropout(transformer.auto_model.config):
+        raise ValueError(
+            f"{config.model} has no dropout, so a function would be paired with its very copy: "
+            "set it in that model's config.json"
+        )
     width = transformer.get_embedding_dimension()
     return SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()])
+
+
+def _has_dropout(config: PretrainedConfig) -> bool:
+    """Say whether a setting of the encoder whose name speaks of dropout is a rate above 0."""
+    rates = [value for key, value in config.to_dict().items() if re.search("(?<!classifier_)drop", key)]
+    return any(isinstance(rate, float) and rate > 0 for rate in rates)
 
 
 def _encoder(model: SentenceTransformer) -> PreTrainedModel:
@@ -207,7 +232,12 @@ def _encoder(model: SentenceTransformer) -> PreTrainedModel:
 
 
 def _loss(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
-    loss = HardNegativeContrastiveLoss(
+    loss = _ours(model, config, gather) if config.loss == "ours" else _ranking(model, config, gather)
+    return MatryoshkaLoss(model, loss, config.matryoshka_dims) if config.matryoshka_dims else loss
+
+
+def _ours(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
+    return HardNegativeContrastiveLoss(
         model,
         temperature=config.temperature,
         gamma=config.gamma,
@@ -215,7 +245,24 @@ def _loss(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> n
         mini_batch_size=config.mini_batch_size,
         gather_across_devices=gather,
     )
-    return MatryoshkaLoss(model, loss, config.matryoshka_dims) if config.matryoshka_dims else loss
+
+
+def _ranking(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
+    options: dict[str, Any] = {
+        "scale": 1 / config.temperature,
+        "gather_across_devices": gather,
+        "hardness_mode": config.hardness_mode,
+        "hardness_strength": config.hardness_strength if config.hardness_mode else 0.0,
+    }
+    if config.mini_batch_size is None:
+        return MultipleNegativesRankingLoss(model, **options)
+    return CachedMultipleNegativesRankingLoss(model, mini_batch_size=config.mini_batch_size, **options)
+
+
+def _collapse_value(config: ContrastConfig) -> float:
+    if config.loss == "ours":
+        return collapse_value(config.batch_size, config.gamma)
+    return collapse_value_of_ranking(config.batch_size, config.hardness_strength if config.hardness_mode else 0.0)
 
 
 def _search(held_out: Dataset, config: ContrastConfig) -> InformationRetrievalEvaluator:

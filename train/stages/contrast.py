@@ -45,8 +45,14 @@ class ContrastConfig:
         weight_decay: weight decay of AdamW, on weight matrices.
         max_grad_norm: norm to which gradients are clipped.
         temperature: divides the cosines.
+        pairs: what is pulled together: a summary and its function, or, as in SimCSE and for comparison only, a function
+            and itself under another draw of the encoder's dropout.
+        loss: that of the paper, or the MultipleNegativesRankingLoss of sentence-transformers.
         gamma: weights of hard negatives: none, or normalised to the sum or the mean of one over an anchor's negatives.
         gamma_gradient: let gradients through these weights.
+        hardness_mode: with loss mnrl, that loss's own way to give hard negatives more weight; a pair has no negatives
+            but those of its batch.
+        hardness_strength: how much, see sentence-transformers; 9 in the work that it comes from.
         matryoshka_dims: also train the first dimensions of the embedding alone, for example 64 128.
         seed: seed of the batches, the forms of the pairs and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
@@ -79,8 +85,12 @@ class ContrastConfig:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     temperature: float = 0.05
+    pairs: Literal["bimodal", "dropout"] = "bimodal"
+    loss: Literal["ours", "mnrl"] = "ours"
     gamma: Literal["none", "sum", "mean"] = "mean"
     gamma_gradient: bool = False
+    hardness_mode: Literal["in_batch_negatives"] | None = None
+    hardness_strength: float = 9.0
     matryoshka_dims: tuple[int, ...] = ()
     seed: int = 0
     bf16: bool = False
@@ -116,6 +126,10 @@ def main(config: ContrastConfig) -> Path:
             raise ValueError(f"{name} must be from 0 to 1, not {getattr(config, name)}")
     if config.gamma_gradient and config.gamma == "none":
         raise ValueError("gamma_gradient needs weights to go through: choose gamma sum or mean")
+    if config.loss == "ours" and config.hardness_mode is not None:
+        raise ValueError("hardness_mode is an option of loss mnrl: the weights of our loss are set by gamma")
+    if config.hardness_strength < 0:
+        raise ValueError(f"hardness_strength must be 0 or more, not {config.hardness_strength}")
 
     from .bimodal import run
 

@@ -37,6 +37,19 @@ def collapse_value(pairs: int, gamma: Gamma) -> float:
     return math.log(2.0) if gamma == "sum" else math.log(2 * pairs - 1)
 
 
+def collapse_value_of_ranking(pairs: int, hardness_strength: float = 0.0) -> float:
+    """The same for sentence-transformers' MultipleNegativesRankingLoss, which adds the strength to negatives' logits.
+
+    Args:
+        pairs: N, the pairs in a batch.
+        hardness_strength: times the cosine, which is one, is added; 0 without a hardness mode.
+
+    Returns:
+        log(1 + (N-1) e^strength).
+    """
+    return math.log1p((pairs - 1) * math.exp(hardness_strength))
+
+
 class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
     """Contrastive loss over all 2N vectors of a batch of N pairs (CodeSage, section 3.2, equations 2 and 3).
 

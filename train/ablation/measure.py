@@ -1,0 +1,118 @@
+"""What a grid measures of a model: public search sets, and a linear probe on classification sets.
+
+Contract: `Measurer(folder, ...)` reads the sets once; `Measurer.measure(model)` gives rows of set, protocol, part,
+metric and value, in percent. Search sets are those of `open_codesage.train.evaluation.tasks`, classification sets those
+of `open_codesage.train.evaluation.probing`.
+
+Invariant: every distinct text is embedded once for a model, cut to the same length in all sets.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..evaluation.encoder import open_sentence_model
+from ..evaluation.probing import PARTS, SETTINGS, ClassificationTask, linear_probe, pooled, read_classification
+from ..evaluation.protocols import EmbeddingRanker, measure_task
+from ..evaluation.tasks import PROTOCOLS, Task, read_task
+
+LINEAR = "linear"
+"""The protocol of classification sets: a linear layer on frozen embeddings, with the paper's settings."""
+
+PROBE_SEEDS = (0, 1, 2)
+"""The layer is trained with each, and the mean taken."""
+
+Rows = list[dict[str, Any]]
+
+
+class Measurer:
+    """Measures models on some sets.
+
+    Args:
+        folder: where the sets lie, each in the folder of its name.
+        wanted: set and protocol of what is to be measured.
+        max_length: tokens to which texts are cut.
+        max_characters: characters to which texts are cut before, since tokenizing long ones takes time.
+        batch_size: texts a batch.
+        depth: a document that is ranked lower counts as not found.
+
+    Raises:
+        ValueError: a set is missing or malformed, or is not to be measured so.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        wanted: Iterable[tuple[str, str]],
+        max_length: int = 128,
+        max_characters: int = 2000,
+        batch_size: int = 64,
+        depth: int = 1000,
+    ) -> None:
+        self.max_length, self.max_characters = max_length, max_characters
+        self.batch_size, self.depth = batch_size, depth
+        self._tasks: dict[str, Task] = {}
+        self._classes: dict[str, ClassificationTask] = {}
+        protocols: dict[str, list[str]] = {}
+        for name, protocol in dict.fromkeys(wanted):
+            protocols.setdefault(name, []).append(protocol)
+        for name, asked in protocols.items():
+            if not (folder / name).is_dir():
+                raise ValueError(f"there is no evaluation set {folder / name}: give the folder of sets by --tasks")
+            if LINEAR in asked:
+                self._classes[name] = read_classification(folder / name)
+            if search := tuple(protocol for protocol in asked if protocol != LINEAR):
+                if unknown := [protocol for protocol in search if protocol not in PROTOCOLS]:
+                    known = ", ".join((*PROTOCOLS, LINEAR))
+                    raise ValueError(f"there is no protocol {unknown[0]!r} to measure {name}; known: {known}")
+                self._tasks[name] = dataclasses.replace(read_task(folder / name), protocols=search)
+        self._texts = list(dict.fromkeys(self._cut(text) for text in self._all_texts()))
+
+    def _all_texts(self) -> Iterable[str]:
+        for task in self._tasks.values():
+            yield from (text.text for text in (*task.queries, *task.documents))
+        for classes in self._classes.values():
+            yield from (text for part in PARTS for text in classes.rows[part].texts)
+
+    def measure(self, model: Path) -> Rows:
+        """Measure a model folder; the rows have the keys set, protocol, part, metric and value."""
+        encoder = open_sentence_model(str(model))
+        encoder.max_seq_length = min(self.max_length, encoder.max_seq_length or self.max_length)
+        vectors = pooled(encoder, self.batch_size)(self._texts)
+        numbers = {text: number for number, text in enumerate(self._texts)}
+
+        def embed(texts: Sequence[str]) -> torch.Tensor:
+            return vectors[[numbers[self._cut(text)] for text in texts]]
+
+        rows: Rows = []
+        for name, task in self._tasks.items():
+            queries, documents = (embed([text.text for text in side]) for side in (task.queries, task.documents))
+            for protocol, parts in measure_task(task, EmbeddingRanker(queries, documents), self.depth).items():
+                for part, figures in parts.items():
+                    rows += [_row(name, protocol, part, metric, value) for metric, value in figures.items()]
+        for name, classes in self._classes.items():
+            embeddings = {part: embed(classes.rows[part].texts) for part in PARTS}
+            labels = {part: classes.numbers(part) for part in PARTS}
+            for metric, spread in linear_probe(embeddings, labels, PROBE_SEEDS, SETTINGS["linear"]).items():
+                rows.append(_row(name, LINEAR, "all", metric, spread.mean))
+        return rows
+
+    def _cut(self, text: str) -> str:
+        return text[: self.max_characters]
+
+
+def fingerprint(folder: Path, names: Iterable[str]) -> str:
+    """A short hash of the files of some sets."""
+    total = hashlib.sha256()
+    for name in sorted(set(names)):
+        for file in sorted(path for path in (folder / name).rglob("*") if path.is_file()):
+            total.update(f"{name}/{file.name} {file.stat().st_size}".encode())
+    return total.hexdigest()[:12]
+
+
+def _row(name: str, protocol: str, part: str, metric: str, value: float) -> dict[str, Any]:
+    return {"set": name, "protocol": protocol, "part": part, "metric": metric, "value": round(float(value), 4)}

@@ -1,0 +1,99 @@
+"""A smaller corpus out of a large one, so that a grid's many short trainings need not read what they do not use.
+
+Contract: `main(config)` writes a corpus folder with at most so many files and functions of each language, chosen by
+chance, and with the held-out units of the original.
+
+Invariant: what is held out in the original is held out here; the same corpus and settings give the same rows.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from open_codesage.tokenization.languages import resolve_language
+
+from ..console import say
+from ..data.folders import new_folder
+
+if TYPE_CHECKING:
+    import datasets
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """Draw a smaller corpus.
+
+    Attributes:
+        corpus: folder written by `extract`.
+        output: the corpus folder to write; it must not exist yet.
+        languages: languages to take; all of the corpus if not given.
+        files: most training files of a language; all if none.
+        functions: most training functions of a language; all if none.
+        held_out: most held-out files, and functions, of a language; all if none.
+        seed: seed of the choice.
+    """
+
+    corpus: Path
+    output: Path
+    languages: tuple[str, ...] = ()
+    files: int | None = None
+    functions: int | None = None
+    held_out: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "languages", tuple(dict.fromkeys(map(resolve_language, self.languages))))
+        for name in ("files", "functions", "held_out"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} is {value}: give 1 or more")
+
+
+def main(config: SampleConfig) -> Path:
+    """Draw and write the corpus.
+
+    Returns:
+        The folder, `config.output`.
+
+    Raises:
+        ValueError: the output is there already, or the corpus is missing or damaged, or lacks a language.
+    """
+    from ..data.corpus import FILE_COLUMNS, FUNCTION_COLUMNS, Corpus, PartWriter
+
+    corpus = Corpus(config.corpus)
+    languages = config.languages or None
+    with new_folder(config.output) as folder:
+        with PartWriter(folder / "files", FILE_COLUMNS) as files:
+            for rows in (
+                _some(corpus.files("train", languages), config.files, config.seed),
+                _some(corpus.files("held_out", languages), config.held_out, config.seed),
+            ):
+                for row in rows.select_columns(list(FILE_COLUMNS)):
+                    files.write(row)
+        with PartWriter(folder / "functions", FUNCTION_COLUMNS) as functions:
+            for rows in (
+                _some(corpus.functions("train", languages), config.functions, config.seed),
+                _some(corpus.functions("held_out", languages), config.held_out, config.seed),
+            ):
+                for row in rows.select_columns(list(FUNCTION_COLUMNS)):
+                    functions.write(row)
+        held_out = {"units": sorted(corpus.held_out_units)}
+        (folder / "held_out.json").write_text(json.dumps(held_out) + "\n", encoding="utf-8")
+    say(f"sample: {files.rows:,} files and {functions.rows:,} functions of {config.corpus} -> {config.output}")
+    return config.output
+
+
+def _some(rows: "datasets.Dataset", most: int | None, seed: int) -> "datasets.Dataset":
+    """At most so many rows of each language, in the order of the dataset."""
+    import numpy as np
+
+    from ..data.randomness import permutation
+
+    if most is None:
+        return rows
+    languages = np.array(rows["language"][:])
+    chosen = [
+        own[permutation(seed, len(own))[:most]]
+        for own in (np.flatnonzero(languages == language) for language in np.unique(languages))
+    ]
+    return rows.select(np.sort(np.concatenate(chosen))) if chosen else rows
