@@ -64,6 +64,8 @@ class Language:
         calls_ignore_case: Whether a function may be called by its name in any case.
         error_share: Largest share of a text that may lie in ERROR nodes while its identifiers are still trusted. Above
             zero, a function with an error in it is kept when its braces balance.
+        ambiguous: Pattern of a run of `*` which the grammar reads in several ways, each of which it keeps until the end
+            of the run: memory grows with the square of its length. See `source.Limits.ambiguous`.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Language:
     import_suffix: re.Pattern[str] | None = None
     calls_ignore_case: bool = False
     error_share: float = 0.0
+    ambiguous: re.Pattern[str] | None = None
 
 
 # A tag that says what is documented here, if it is no function (or one that is called with `new`).
@@ -210,6 +213,8 @@ _ROWS = (
         convention="docstring",
         special_methods=re.compile(r"__\w+__|main"),
         braces=False,
+        # *a / *b / *c: a starred expression or a target in every place. Real files have at most six of them in a row.
+        ambiguous=re.compile(r"(?:\*[\w\s.]{0,40}+[-+/%@|&^<>]{1,2}+[\w\s.]{0,40}+){8,}+"),
     ),
     Language(
         name="ruby",

@@ -5,6 +5,13 @@ are positions in the text that is tokenized. tree-sitter counts UTF-8 bytes, tok
 
 Untrusted text can not hang or crash a run: size, time and nesting are limited, and a text outside the limits raises
 `Unparsable` with one of a closed set of reasons that callers count.
+
+One defect of tree-sitter (0.26.1) stays: where a text ends in a syntax error, the parser copies every way through what
+it has not yet understood, without limit and where nothing can stop it. That takes memory with the square of the length
+where a deep nesting or a long chain can be read in several ways. What single tokens in a row can do is refused
+(`Limits.ambiguous`); some senseless sequences of several tokens do it too, if they stand there a thousand times (0.5 GB
+in Java for `a = % will`, 0.6 GB in C++ for `* a [ @ %`). So whoever parses many texts of strangers does it in worker
+processes.
 """
 
 from __future__ import annotations
@@ -22,7 +29,7 @@ import tree_sitter
 
 from .languages import LANGUAGES, Grammar, Language, resolve_language
 
-Reason = Literal["binary", "not_utf8", "too_large", "too_slow", "too_deep", "too_wide", "syntax_error"]
+Reason = Literal["binary", "not_utf8", "too_large", "too_slow", "too_deep", "too_wide", "too_ambiguous", "syntax_error"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 # How much of the text the predicates of queries are handed, and copy, for every name that they look at.
@@ -55,12 +62,14 @@ class Limits:
             and may take minutes.
         width: Most children of one ERROR node. Its tokens stand side by side without structure, and the query engine's
             time grows with their square.
+        ambiguous: Most asterisks in runs of what the language's row calls ambiguous: 20 MB at 200, 1.2 GB at 1,600.
     """
 
     bytes: int = 1_000_000
     seconds: float = 5.0
     depth: int = 10_000
     width: int = 5_000
+    ambiguous: int = 200
 
 
 DEFAULT_LIMITS = Limits()
@@ -161,7 +170,7 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
 
     Raises:
         ValueError: The language is unknown.
-        Unparsable: `binary`, `too_large`, `too_slow`, `too_deep` or `too_wide`.
+        Unparsable: `binary`, `too_large`, `too_slow`, `too_deep`, `too_wide` or `too_ambiguous`.
     """
     row = LANGUAGES[resolve_language(language)]
     if "\0" in text:
@@ -169,6 +178,8 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
     data = text.encode("utf-8", "surrogatepass")
     if len(data) > limits.bytes:
         raise Unparsable("too_large", f"{len(data)} bytes, the limit is {limits.bytes}")
+    if row.ambiguous and sum(run.count("*") for run in row.ambiguous.findall(text)) > limits.ambiguous:
+        raise Unparsable("too_ambiguous", f"more than {limits.ambiguous} starred operands in rows")
     candidates = [grammar for grammar in row.grammars if grammar.marker in text]
     parsed: list[Source] = []
     for grammar in candidates:

@@ -115,6 +115,20 @@ def test_deep_nesting_ends_with_a_reason(function, language, text, reasons):
     assert time.process_time() - start < 10
 
 
+@pytest.mark.parametrize("function", [find_identifiers, extract_functions])
+@pytest.mark.parametrize("text", ["**/" + "*/" * 800, "x = " + "*a/\n" * 800 + "a\n", ("*名.b - c" * 9 + "#\n") * 99])
+def test_many_readings_end_with_a_reason(function, text):
+    """Found by benchmarks/hostile.py: 1.6 kB take 0.3 GB, 10 kB take 13 GB, in one step of the parser."""
+    with pytest.raises(Unparsable, match="200 starred") as error:
+        function(text, "python")
+    assert error.value.reason == "too_ambiguous"
+
+
+def test_asterisks_that_are_not_ambiguous():
+    text = '"""' + "* - " * 190 + '"""\n# ' + "*" * 1_000 + "\n" + "print(*a, *b / c, 2**d)\n" * 1_000
+    assert len(find_identifiers(text, "python")) == 4_000
+
+
 def test_nesting_at_the_limit():
     limits = Limits(depth=500)
     shallow, deep = "(" * 400 + "x" + ")" * 400, "(" * 600 + "x" + ")" * 600
