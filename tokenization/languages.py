@@ -214,7 +214,7 @@ _ROWS = (
         special_methods=re.compile(r"__\w+__|main"),
         braces=False,
         # *a / *b / *c: a starred expression or a target in every place. Real files have at most six of them in a row.
-        ambiguous=re.compile(r"(?:\*[\w\s.]{0,40}+[-+/%@|&^<>]{1,2}+[\w\s.]{0,40}+){8,}+"),
+        ambiguous=re.compile(r"\*(?:[\w\s.]{0,40}+[-+/%@|&^<>]{1,2}+[\w\s.]{0,40}+\*){8,}+"),
     ),
     Language(
         name="ruby",
