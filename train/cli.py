@@ -32,8 +32,10 @@ COMMANDS = {
     "contrast": Command("stages.contrast", "ContrastConfig", "Stage II: contrastive learning on (text, code) pairs"),
     "finetune": Command("stages.finetune", "FinetuneConfig", "for search or classification, on rows of your own"),
     "evaluate": Command("evaluation.evaluate", "EvaluateConfig", "code search on held-out pairs: MRR and recall"),
+    "ablate": Command("ablation.ablate", "AblateConfig", "a grid of trainings that differ in named settings, summed up"),
     "export": Command("release.export", "ExportConfig", "write a Hub folder with remote code and model card"),
     "convert": Command("release.convert", "ConvertConfig", "turn a checkpoint of the authors into a Hub folder"),
+    "search": Command("search.search", "SearchConfig", "functions of a tree that answer a question"),
     "publish": Command("release.publish", "PublishConfig", "put a Hub folder on the Hub in one checked commit"),
 }
 
