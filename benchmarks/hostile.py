@@ -11,6 +11,7 @@ file is lost with its process, raises anything but the error with a reason, or b
 
 import argparse
 import random
+import resource
 import sys
 import time
 from collections import Counter
@@ -150,7 +151,8 @@ def main() -> int:
             print(f"{file.language}: {result}: {file.data[:200]!r}", file=sys.stderr)
     reasons = sorted({reason for counted in counts.values() for reason in counted})
     print(f"{options.count:,} damaged files of {sum(map(len, seeds.values())):,} real ones", end="")
-    print(f", {time.perf_counter() - begin:.0f} s")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f", {time.perf_counter() - begin:.0f} s, the largest process took {peak:.0f} MB")
     print(f"| language | {' | '.join(reasons)} |\n|---|{'---:|' * len(reasons)}")
     for language, counted in counts.items():
         print(f"| {language} | {' | '.join(str(counted[reason]) for reason in reasons)} |")

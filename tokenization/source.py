@@ -178,9 +178,9 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
     data = text.encode("utf-8", "surrogatepass")
     if len(data) > limits.bytes:
         raise Unparsable("too_large", f"{len(data)} bytes, the limit is {limits.bytes}")
-    if row.ambiguous and text.count("*") > limits.ambiguous:
-        if sum(run.count("*") for run in row.ambiguous.findall(text)) > limits.ambiguous:
-            raise Unparsable("too_ambiguous", f"more than {limits.ambiguous} starred operands in rows")
+    runs = row.ambiguous.findall(text) if row.ambiguous and text.count("*") > limits.ambiguous else []
+    if sum(run.count("*") for run in runs) > limits.ambiguous:
+        raise Unparsable("too_ambiguous", f"more than {limits.ambiguous} starred operands in rows")
     candidates = [grammar for grammar in row.grammars if grammar.marker in text]
     parsed: list[Source] = []
     for grammar in candidates:
