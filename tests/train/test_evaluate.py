@@ -134,6 +134,7 @@ def test_a_sentence_transformer_folder_gives_the_figures_of_its_encoder(corpus, 
     assert shorter["runs"][0] | {"seconds": 0} == {
         "model": "stage1",
         "task": "corpus",
+        "comments_removed": False,
         "query_max_length": 4,
         "document_max_length": 4,
         "queries_cut": len(WORDS),

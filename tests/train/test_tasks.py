@@ -40,7 +40,7 @@ def task(protocols, own=(frozenset(),) * 3):
     queries = tuple(Text(name, name, language) for name, language in (("a", "go"), ("b", "go"), ("c", "php")))
     documents = tuple(Text(str(n), str(n), lang) for n, lang in enumerate(("go", "go", "php", "php", "ruby")))
     relevant = (frozenset({0, 3}), frozenset({1}), frozenset({2}))
-    return Task("set", queries, documents, relevant, protocols, own)
+    return Task("set", queries, documents, relevant, protocols, own, "code2code")
 
 
 def test_each_protocol_ranks_its_own_documents_and_averages_over_its_parts():
@@ -160,6 +160,6 @@ def test_embeddings_rank_the_chosen_documents_as_the_dense_computation_does():
 def test_bm25_weighs_words_by_all_documents():
     documents = ["alpha beta", "alpha", "beta gamma", "beta delta", "beta"]
     texts = tuple(Text(str(n), text, "x") for n, text in enumerate(documents))
-    one = Task("set", (Text("q", "alpha beta", "x"),), texts, (frozenset({1}),), ("full",), (frozenset(),))
+    one = Task("set", (Text("q", "alpha beta", "x"),), texts, (frozenset({1}),), ("full",), (frozenset(),), "code2code")
     # Among 1 and 4 alone both words are as rare; over all, alpha is the rarer one.
     assert WordRanker(one).rank(np.array([0]), np.array([1, 4]), 2).tolist() == [[1, 4]]

@@ -7,6 +7,7 @@ Layouts: a search set has `corpus.jsonl` (or .gz), a classification set `train.j
 `held_out.json`.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from .probing import PARTS, ClassificationTask, read_classification
 from .protocols import parts
 from .ranking import chance_mrr
 from .retrieval import held_out_search
-from .store import content_hash
-from .tasks import Task, Text, read_task, restrict
+from .subjects import task_hash
+from .tasks import NL2CODE, Task, Text, read_task, restrict
 
 MTEB = "mteb:"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LAYOUTS = {"corpus.jsonl": "search", "train.jsonl": "classification", "held_out.json": "corpus"}
 _LAYOUTS |= {f"{name}.gz": kind for name, kind in _LAYOUTS.items() if name.endswith("l")}
 
@@ -30,10 +32,12 @@ class MtebTask:
     """A task of the library mteb.
 
     Attributes:
-        name: the library's name of it.
+        name: `mteb:` and the library's name of it, since sets of ours may be called the same.
+        task: the library's task, its data fetched.
     """
 
     name: str
+    task: Any
 
 
 AnyTask = Task | ClassificationTask | MtebTask
@@ -83,10 +87,21 @@ def _layout(folder: Path) -> str | None:
 
 def _read(place: str, languages: Sequence[str]) -> AnyTask:
     if place.startswith(MTEB):
-        return MtebTask(place.removeprefix(MTEB))
+        from . import mteb_tasks
+
+        return MtebTask(place, mteb_tasks.find_mteb(place.removeprefix(MTEB)))
     folder = Path(place)
-    if not folder.is_dir():
-        raise ValueError(f"there is no task {place}: give a folder")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{place} is a file, not a task: give the folder of a task, or a folder of such")
+    if not folder.exists():
+        if not _HUB_ID.fullmatch(place):
+            raise ValueError(
+                f"there is no task {place}: no such folder, and neither USER/NAME, a dataset of the Hub, nor {MTEB}NAME"
+            )
+        from .hub import read_hub_task
+
+        task = read_hub_task(place)
+        return restrict(task, languages) if languages else task
     layout = _layout(folder)
     if layout == "classification":
         return read_classification(folder)
@@ -113,10 +128,11 @@ def describe(task: AnyTask) -> dict[str, Any]:
         count = {"queries": len(task.queries), "documents": len(task.documents)}
         return {"layout": "search", "kind": task.kind, "hash": task.hash, **count, "parts": sizes}
     if isinstance(task, ClassificationTask):
-        content = [text for part in PARTS for pair in zip(*task.rows[part], strict=True) for text in (part, *pair)]
         count = {part: len(task.rows[part].texts) for part in PARTS}
-        return {"layout": "classification", "hash": content_hash(content), **count, "classes": len(task.classes)}
-    return {"layout": "mteb"}
+        return {"layout": "classification", "hash": task_hash(task), **count, "classes": len(task.classes)}
+    metadata = task.task.metadata
+    source = {"dataset": metadata.dataset["path"], "type": metadata.type, "main_score": metadata.main_score}
+    return {"layout": "mteb", "hash": metadata.dataset["revision"], **source}
 
 
 def held_out_task(folder: Path, languages: Iterable[str] = ()) -> Task:
@@ -139,5 +155,5 @@ def held_out_task(folder: Path, languages: Iterable[str] = ()) -> Task:
         tuple(search.relevant),
         ("full",),
         (frozenset(),) * len(search.queries),
-        "held-out functions",
+        NL2CODE,
     )

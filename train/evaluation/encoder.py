@@ -68,6 +68,18 @@ def limited(model: SentenceTransformer, length: int | None) -> Iterator[None]:
         model.max_seq_length = before
 
 
+def count_cut(model: SentenceTransformer, texts: Sequence[str], length: int | None, prompt: str = "") -> int:
+    """Count the texts that have more tokens than a length, behind a prompt; None is no limit."""
+    if length is None or not callable(model.tokenizer):
+        return 0
+    count = 0
+    for start in range(0, len(texts), _COUNTED_AT_ONCE):
+        some = [prompt + text for text in texts[start : start + _COUNTED_AT_ONCE]]
+        tokens = model.tokenizer(some, truncation=True, max_length=length + 1, padding=False)["input_ids"]
+        count += sum(len(row) > length for row in tokens)
+    return count
+
+
 class Encoder:
     """A model that turns texts into embeddings.
 
@@ -135,15 +147,7 @@ class Encoder:
 
     def cut(self, texts: Sequence[str], side: Side) -> int:
         """Count the texts that are longer than the model is shown."""
-        length, tokenizer = self.lengths[side], self.model.tokenizer
-        if length is None or not callable(tokenizer):
-            return 0
-        prompt, count = self._prompt(side), 0
-        for start in range(0, len(texts), _COUNTED_AT_ONCE):
-            some = [prompt + text for text in texts[start : start + _COUNTED_AT_ONCE]]
-            tokens = tokenizer(some, truncation=False, padding=False, verbose=False)["input_ids"]
-            count += sum(len(row) > length for row in tokens)
-        return count
+        return count_cut(self.model, texts, self.lengths[side], self._prompt(side))
 
     def treatment(self, side: Side) -> str:
         """All that decides, beside the weights, what a text becomes: equal for both sides of most models."""

@@ -13,8 +13,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from open_codesage.tokenization.languages import resolve_language
 
@@ -35,13 +36,17 @@ class EvaluateConfig:
 
     Attributes:
         models: folders or Hub ids that SentenceTransformer or AutoModel opens, or bm25.
-        tasks: folders of search sets (BEIR layout), of classification sets, or corpora of extract; folders of such.
+        tasks: search sets (BEIR layout, a folder or a dataset of the Hub), folders of classification sets, corpora of
+            extract, folders of such, or mteb:NAME.
         output: folder to write results.json, tables and plots to; it must not exist yet. Nothing is written if none.
         cache: folder for embeddings, used and kept; if none they lie beside the output until that is written.
         languages: search among documents of these languages only; all if none.
         batch_size: texts per batch.
         max_length: longest input in tokens, cut beyond; what the model was made for if none.
         query_max_length: the same for queries only.
+        preset: the paper's protocol: paper (input lengths and comments by what is searched with), or exactly that of
+            cosqa, advtest, codesearchnet or code2code.
+        remove_comments: search in code without comments, white space folded.
         cutoff: depth of NDCG, and of recall besides 1, 5, 10, 50 and 100.
         depth: a document that is ranked lower counts as not found.
         classification: how classes are learnt: linear (on the frozen encoder), full or lora (fine-tuning).
@@ -58,9 +63,11 @@ class EvaluateConfig:
     batch_size: int = 64
     max_length: int | None = None
     query_max_length: int | None = None
+    preset: Literal["paper", "cosqa", "advtest", "codesearchnet", "code2code"] | None = None
+    remove_comments: bool = False
     cutoff: int = 10
     depth: int = 1000
-    classification: tuple[str, ...] = ("linear",)
+    classification: tuple[Literal["linear", "full", "lora"], ...] = ("linear",)
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
@@ -93,30 +100,41 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
     """
     from .catalogue import describe, find_tasks
     from .identity import package_versions
+    from .presets import with_preset
     from .results import SCHEMA, rows_of
     from .runs import measure
     from .store import Store
+    from .tasks import Task
 
     if config.output is not None and config.output.exists() and any(config.output.iterdir()):
         raise ValueError(f"{config.output} is already there: remove it, or choose another output folder")
     tasks = find_tasks(config.tasks, config.languages)
+    if config.preset not in (None, "paper"):
+        tasks = [with_preset(task, config.preset) if isinstance(task, Task) else task for task in tasks]
+    facts = {task.name: describe(task) for task in tasks}
     rows: list[dict[str, Any]] = []
     runs: list[dict[str, Any]] = []
+    cosines: list[dict[str, Any]] = []
     with _working_folder(config) as folder:
         store = Store(folder)
         subjects = _subjects(config, store)
         for subject in subjects:
             for task in tasks:
-                run, figures = measure(subject, task, config, store)
-                rows += rows_of(subject.name, task.name, figures)
-                runs.append(run)
-                say(_summary(run, figures))
+                found = measure(subject, task, facts[task.name], config, store)
+                both = {"model": subject.name, "task": task.name}
+                rows += rows_of(**both, figures=found["figures"])
+                runs.append(both | found["facts"])
+                if found["cosines"]:
+                    cosines.append(both | found["cosines"])
+                say(_summary(runs[-1], found["figures"]))
+            subject.close()
         results = {
             "schema": SCHEMA,
             "models": {subject.name: subject.facts() for subject in subjects},
-            "tasks": {task.name: describe(task) for task in tasks},
+            "tasks": facts,
             "rows": rows,
             "runs": runs,
+            "cosines": cosines,
             "packages": package_versions(),
             "settings": _settings(config),
         }
@@ -131,9 +149,7 @@ def _subjects(config: EvaluateConfig, store: "Store") -> "list[Subject]":
     from .subjects import BM25_NAME, Model, Words
 
     return [
-        Words()
-        if source == BM25_NAME
-        else Model(source, name, store, config.batch_size, config.max_length, config.query_max_length)
+        Words() if source == BM25_NAME else Model(source, name, store, config.batch_size)
         for source, name in zip(config.models, short_names(config.models), strict=True)
     ]
 
@@ -159,12 +175,17 @@ def _settings(config: EvaluateConfig) -> dict[str, Any]:
 
 
 def _write(results: dict[str, Any], output: Path) -> None:
+    from . import plots
     from .report import markdown
     from .results import write_results
 
     with new_folder(output) as folder:
         write_results(results, folder / RESULTS)
         (folder / TABLES).write_text(markdown(results), encoding="utf-8")
+        if find_spec("matplotlib"):
+            plots.write(results, folder)
+        else:
+            say('evaluate: no plots, since matplotlib is not installed: pip install "open-codesage[corpus]"')
 
 
 def _summary(run: dict[str, Any], figures: dict[str, Any]) -> str:
@@ -174,5 +195,10 @@ def _summary(run: dict[str, Any], figures: dict[str, Any]) -> str:
     for protocol, parts in figures.items():
         values = [f"{metric} {parts[ALL][metric]:.2f}" for metric in SHOWN if metric in parts[ALL]]
         shown.append(f"{protocol} {', '.join(values)}")
-    cut = [f"{run[kind]:,} {kind.replace('_', ' ')}" for kind in ("queries_cut", "documents_cut") if run.get(kind)]
-    return f"evaluate {run['model']} on {run['task']}: {'; '.join([*shown, *cut])}"
+    cut = {kind.removesuffix("_cut"): run[kind] for kind in run if kind.endswith("_cut") and run[kind]}
+    shown += (
+        [", ".join(f"{count:,} {kind} were longer than their limit and cut" for kind, count in cut.items())]
+        if cut
+        else []
+    )
+    return f"evaluate {run['model']} on {run['task']}: {'; '.join(shown)}"

@@ -8,17 +8,30 @@ Invariant: embeddings go through the store, so a text is embedded once for all p
 what is missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from .bm25 import K1, QUERY_WORDS, B
-from .encoder import Encoder, Side, limited, longest_input, open_sentence_model
+from .encoder import Encoder, Side, count_cut, limited, longest_input, open_sentence_model
 from .identity import identify, package_versions
-from .probing import ClassificationTask, Method, Spread, measure_classification, pooled
+from .presets import Treatment
+from .probing import (
+    PARTS,
+    SETTINGS,
+    ClassificationTask,
+    Method,
+    Spread,
+    classify_by_words,
+    measure_classification,
+    pooled,
+)
 from .protocols import EmbeddingRanker, Ranker, WordRanker
 from .store import Store, content_hash
 from .tasks import Task
@@ -40,11 +53,16 @@ class Subject(Protocol):
     def facts(self) -> dict[str, Any]:
         """What the results tell about it."""
 
-    def search(self, task: Task) -> tuple[Ranker, dict[str, Any]]:
+    def search(self, task: Task, treatment: Treatment) -> tuple[Ranker, dict[str, Any]]:
         """Give a ranker for a search task, and facts about the run."""
 
-    def classify(self, task: ClassificationTask, method: Method, seeds: Sequence[int]) -> dict[str, Spread]:
-        """Measure a way of learning classes."""
+    def classify(
+        self, task: ClassificationTask, methods: Sequence[Method], seeds: Sequence[int], treatment: Treatment
+    ) -> tuple[dict[Method, dict[str, Spread]], dict[str, Any]]:
+        """Measure ways of learning classes: figures by way, and facts about the run."""
+
+    def close(self) -> None:
+        """Give back memory."""
 
 
 class Words:
@@ -59,13 +77,18 @@ class Words:
         """See `Subject`."""
         return {"source": BM25_NAME, "revision": None, "hash": self.hash, "k1": K1, "b": B, "query_words": QUERY_WORDS}
 
-    def search(self, task: Task) -> tuple[Ranker, dict[str, Any]]:
-        """See `Subject`."""
+    def search(self, task: Task, treatment: Treatment) -> tuple[Ranker, dict[str, Any]]:
+        """See `Subject`; lengths are in words here, and fixed."""
         return WordRanker(task), {}
 
-    def classify(self, task: ClassificationTask, method: Method, seeds: Sequence[int]) -> dict[str, Spread]:
+    def classify(
+        self, task: ClassificationTask, methods: Sequence[Method], seeds: Sequence[int], treatment: Treatment
+    ) -> tuple[dict[Method, dict[str, Spread]], dict[str, Any]]:
+        """See `Subject`; words are the only way here."""
+        return {"words": classify_by_words(task)}, {}
+
+    def close(self) -> None:
         """See `Subject`."""
-        return measure_classification(task, None, BM25_NAME, "words", seeds, task.files["train"].parent)
 
 
 class Model:
@@ -76,24 +99,13 @@ class Model:
         name: what the results call it.
         store: where embeddings are kept.
         batch_size: texts per batch.
-        max_length: longest document in tokens; what the model was made for if None.
-        query_max_length: longest query in tokens; `max_length` if None.
 
     Raises:
         ValueError: there is no such model.
     """
 
-    def __init__(
-        self,
-        source: str,
-        name: str,
-        store: Store,
-        batch_size: int,
-        max_length: int | None = None,
-        query_max_length: int | None = None,
-    ) -> None:
-        self.source, self.name, self.store = source, name, store
-        self.batch_size, self.max_length, self.query_max_length = batch_size, max_length, query_max_length
+    def __init__(self, source: str, name: str, store: Store, batch_size: int) -> None:
+        self.source, self.name, self.store, self.batch_size = source, name, store, batch_size
         self.revision, self.hash = identify(source)
 
     @cached_property
@@ -101,17 +113,22 @@ class Model:
         """The model, open."""
         return open_sentence_model(self.source)
 
+    def close(self) -> None:
+        """See `Subject`."""
+        self.__dict__.pop("opened", None)
+
     def facts(self) -> dict[str, Any]:
         """See `Subject`."""
         return {"source": self.name, "revision": self.revision, "hash": self.hash}
 
-    def search(self, task: Task) -> tuple[Ranker, dict[str, Any]]:
+    def search(self, task: Task, treatment: Treatment) -> tuple[Ranker, dict[str, Any]]:
         """See `Subject`.
 
         Raises:
             ValueError: the model can not be opened, or can not take inputs of these lengths.
         """
-        encoder = Encoder(self.opened, self.batch_size, self.max_length, False, self.query_max_length)
+        query, document = self._length(treatment.query_max_length, treatment), self._document_length(treatment)
+        encoder = Encoder(self.opened, self.batch_size, document, False, query)
         texts: dict[Side, list[str]] = {
             "query": [query.text for query in task.queries],
             "document": [document.text for document in task.documents],
@@ -129,15 +146,53 @@ class Model:
         key = [self.hash, encoder.treatment(side), str(package_versions())]
         return self.store.embeddings(key, texts, lambda some: encoder.embed(some, side), f"{self.name}: {task}")
 
-    def classify(self, task: ClassificationTask, method: Method, seeds: Sequence[int]) -> dict[str, Spread]:
-        """See `Subject`."""
-        length = self.max_length or longest_input(self.opened)
+    def classify(
+        self, task: ClassificationTask, methods: Sequence[Method], seeds: Sequence[int], treatment: Treatment
+    ) -> tuple[dict[Method, dict[str, Spread]], dict[str, Any]]:
+        """See `Subject`.
+
+        Raises:
+            ValueError: the model can not be opened or trained.
+        """
+        key = [self.hash, f"pooled, {self._document_length(treatment)} tokens", str(package_versions())]
 
         def embed(texts: list[str]) -> torch.Tensor:
-            key = [self.hash, f"pooled, {length} tokens", str(package_versions())]
-            with limited(self.opened, length):
-                inner = pooled(self.opened, self.batch_size)
-                return torch.from_numpy(self.store.embeddings(key, texts, inner, f"{self.name}: {task.name}").copy())
+            inner = pooled(self.opened, self.batch_size)
+            return torch.from_numpy(np.array(self.store.embeddings(key, texts, inner, f"{self.name}: {task.name}")))
 
-        folder = self.store.folder / "finetune" / content_hash([self.hash, task.name, method])
-        return measure_classification(task, embed, self.source, method, seeds, folder)
+        figures: dict[Method, dict[str, Spread]] = {}
+        with self.limited(treatment) as length:
+            for method in methods:
+                settings = replace(SETTINGS[method], max_length=length)
+                made_of = [self.hash, task_hash(task), method, str(settings)]
+                folder = self.store.folder / "finetune" / content_hash(made_of)
+                figures[method] = measure_classification(task, embed, self.source, method, seeds, folder, settings)
+        cut = {f"{part}_cut": count_cut(self.opened, task.rows[part].texts, length) for part in PARTS}
+        return figures, {"max_length": length, **cut}
+
+    @contextmanager
+    def limited(self, treatment: Treatment) -> Iterator[int | None]:
+        """Let the model cut its inputs as documents for a while; gives the length in tokens, None if there is none.
+
+        Raises:
+            ValueError: the model can not take inputs of this length.
+        """
+        length, longest = self._document_length(treatment), longest_input(self.opened)
+        if length and longest and length > longest:
+            raise ValueError(f"max_length is {length}, but the model takes at most {longest} tokens")
+        with limited(self.opened, length):
+            yield length or longest
+
+    def _document_length(self, treatment: Treatment) -> int | None:
+        return self._length(treatment.document_max_length, treatment)
+
+    def _length(self, length: int | None, treatment: Treatment) -> int | None:
+        longest = longest_input(self.opened)
+        return min(length, longest) if treatment.may_be_less and length and longest else length
+
+
+def task_hash(task: ClassificationTask) -> str:
+    """SHA-256 over texts and labels, in their order."""
+    return content_hash(
+        [text for part in PARTS for pair in zip(*task.rows[part], strict=True) for text in (part, *pair)]
+    )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PROTOCOLS = ("full", "same_language", "pairwise")
+NL2CODE, CODE2CODE = "nl2code", "code2code"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Task:
         relevant: for every query the numbers of the documents that answer it, at least one.
         protocols: some of `PROTOCOLS`.
         own: for every query the numbers of the documents that are left out for it: itself, or none.
-        kind: what meta.json calls the task, such as "nl2code" or "code2code"; "" if it does not say.
+        kind: what meta.json calls the task, such as `NL2CODE` or `CODE2CODE`, or else what the languages tell.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Task:
     relevant: tuple[frozenset[int], ...]
     protocols: tuple[str, ...]
     own: tuple[frozenset[int], ...]
-    kind: str = ""
+    kind: str
 
     @property
     def hash(self) -> str:
@@ -146,8 +147,14 @@ def make_task(
         tuple(frozenset(answers[query.id]) for query in judged),
         protocols,
         tuple(frozenset({numbers[query.id]} if excludes and query.id in numbers else ()) for query in judged),
-        str(meta.get("task", "")),
+        str(meta.get("task") or _kind(judged, documents)),
     )
+
+
+def _kind(queries: Iterable[Text], documents: Iterable[Text]) -> str:
+    """Queries that are all in languages of documents are code; those without a language are text."""
+    known = {document.language for document in documents} - {""}
+    return CODE2CODE if all(query.language in known for query in queries) else NL2CODE
 
 
 def restrict(task: Task, languages: Iterable[str]) -> Task:
