@@ -188,6 +188,10 @@ def test_the_form_of_a_summary_is_a_function_of_seed_and_row():
 
     assert forms(1.0) == [f"n{i}" for i in range(1000)]
     assert forms(0.0) == [f"s{i}" for i in range(1000)]
+    whole = [row | {"documentation": f"d{i}"} for i, row in enumerate(named)]
+    collator = PairCollator(lambda texts, processing_kwargs: texts, 8, 8, 0.5, 0, 0.5, documentation_share=0.4)
+    kinds = Counter(collator.text(row)[0] for row in whole)
+    assert 350 < kinds["d"] < 450 and 240 < kinds["n"] < 360
     half = forms(0.5)
     assert 450 < sum(form[0] == "n" for form in half) < 550
     assert half == forms(0.5) != forms(0.5, seed=1)

@@ -1,7 +1,7 @@
 """What a batch of Stage II is: which pairs stand in it, and which form of their summary and code.
 
 Contract: `PairBatchSampler` is a batch sampler and `PairCollator` a data collator of the sentence-transformers trainer,
-for a dataset with the text columns summary, nameless_summary, code and hard_positive, and the column language.
+for a dataset with the text columns summary, nameless_summary, documentation, code and hard_positive, and language.
 
 Invariants of every *global* batch, that is of the consecutive batches that the processes take in one step:
 
@@ -209,8 +209,9 @@ class PairCollator:
         text_max_length: tokens to which summaries are cut.
         code_max_length: tokens to which code is cut.
         hard_positive_share: share of rows whose code side is the hard positive; the paper has 1.
-        seed: seed of this choice and of the next.
+        seed: seed of this choice and of the next ones.
         name_mask_share: share of rows whose text side is the nameless summary.
+        documentation_share: share of rows whose text side is the whole documentation, of which the summary is a part.
         dropout_pairs: the text side is the code side once more, for an encoder whose dropout tells them apart.
     """
 
@@ -220,6 +221,7 @@ class PairCollator:
     hard_positive_share: float = 1.0
     seed: int = 0
     name_mask_share: float = 0.0
+    documentation_share: float = 0.0
     dropout_pairs: bool = False
     valid_label_columns: tuple[str, ...] = ()
 
@@ -234,7 +236,9 @@ class PairCollator:
         }
 
     def text(self, row: dict[str, str]) -> str:
-        """Choose the form of a row's summary, as a function of the seed and the code."""
+        """Choose the form of a row's text, as a function of the seed and the code."""
+        if self._falls_within(self.documentation_share, row, b"documentation"):
+            return row["documentation"]
         return row["nameless_summary" if self._falls_within(self.name_mask_share, row, b"text") else "summary"]
 
     def code(self, row: dict[str, str]) -> str:

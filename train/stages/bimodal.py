@@ -125,6 +125,8 @@ def run(config: ContrastConfig) -> Path:
         nameless = list(map(without_name, pairs["summary"], pairs["name"]))
         pairs = pairs.add_column("nameless_summary", nameless)
         columns.append("nameless_summary")
+    if config.documentation_share:
+        columns.append("documentation")
     pairs = pairs.select_columns(columns)
     batches = PairBatchSampler(
         pairs,
@@ -155,6 +157,7 @@ def run(config: ContrastConfig) -> Path:
             config.hard_positive_share,
             config.seed,
             config.name_mask_share,
+            config.documentation_share,
             dropout_pairs=config.pairs == "dropout",
         ),
         loss=_loss(model, config, args.world_size > 1),

@@ -39,6 +39,8 @@ class ContrastConfig:
         hard_positive_share: share of pairs whose function is without its signature and return statements.
         name_mask_share: share of pairs whose summary loses the function's own name at its beginning, as usual in Go
             ("NewSet creates a set"), so that the name alone does not tell the function.
+        documentation_share: share of pairs whose text is the whole documentation and not its first sentence, as long as
+            text_max_length allows; the paper has none.
         learning_rate: highest learning rate.
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
         schedule: the way down after the warm-up.
@@ -79,6 +81,7 @@ class ContrastConfig:
     one_language_batches: bool = True
     hard_positive_share: float = 1.0
     name_mask_share: float = 0.5
+    documentation_share: float = 0.0
     learning_rate: float = 5e-6
     warmup_steps: float = 0.025
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
@@ -121,7 +124,7 @@ def main(config: ContrastConfig) -> Path:
             raise ValueError(f"{name} must be positive, not {value}")
     if config.batch_size < 2:
         raise ValueError(f"batch_size must be at least 2, not {config.batch_size}: negatives are the others of a batch")
-    for name in ("hard_positive_share", "name_mask_share"):
+    for name in ("hard_positive_share", "name_mask_share", "documentation_share"):
         if not 0 <= getattr(config, name) <= 1:
             raise ValueError(f"{name} must be from 0 to 1, not {getattr(config, name)}")
     if config.gamma_gradient and config.gamma == "none":
