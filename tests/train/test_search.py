@@ -259,11 +259,16 @@ def test_a_lock_that_is_not_given_back_ends_in_a_clear_message(tree, encoder, mo
 
 @pytest.mark.parametrize("changed", ["model", "dimension", "chunker"])
 def test_an_index_made_otherwise_is_refused_until_it_is_made_anew(changed, tree, encoder, tmp_path, monkeypatch):
-    opened(tree, encoder).close()
+    other = tiny_model(tmp_path / "other", seed=1)
+    with opened(tree, other) as early:  # an empty index is nobody's: who writes first has it
+        updated(tree, encoder)
+        for use in (early.update, lambda: early.search("door")):
+            with pytest.raises(ValueError, match="another model"):
+                use()
     opened(tree, encoder).close()  # as it was made it is opened
     options = {"encoder": encoder}
     if changed == "model":
-        options["encoder"] = tiny_model(tmp_path / "other", seed=1)
+        options["encoder"] = other
     elif changed == "dimension":
         options["dimension"] = 8
     else:

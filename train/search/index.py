@@ -29,7 +29,7 @@ from .chunks import FileFunctions, chunker, read_functions
 from .files import TreeFile, survey
 from .fusion import fuse
 from .model import released_model
-from .store import Store, make_folder
+from .store import Setting, Store, make_folder
 
 if TYPE_CHECKING:
     from ..evaluation.encoder import Encoder
@@ -98,10 +98,10 @@ class Index:
     """An open index; use `Index.open`, and close it or use it in a `with` block."""
 
     def __init__(
-        self, tree: Path, store: Store, model: str, encoder: "Encoder", dimension: int | None, workers: int
+        self, tree: Path, model: str, encoder: "Encoder", store: Store, settings: dict[str, Setting], workers: int
     ) -> None:
         self.tree, self.model = tree, model
-        self._store, self._encoder, self._dimension, self._workers = store, encoder, dimension, workers
+        self._encoder, self._store, self._settings, self._workers = encoder, store, settings, workers
         self._loaded: tuple[int, np.ndarray, np.ndarray] | None = None
 
     @classmethod
@@ -136,7 +136,7 @@ class Index:
             )
         model = model or released_model()
         where = (folder or default_folder(root)).absolute()
-        settings: dict[str, str | int | None] = {
+        settings: dict[str, Setting] = {
             "format": _FORMAT,
             "model": identify(model).hash,
             "dimension": dimension,
@@ -155,7 +155,7 @@ class Index:
         except BaseException:
             store.close()
             raise
-        return cls(root, store, model, encoder, dimension, workers or cores())
+        return cls(root, model, encoder, store, settings, workers or cores())
 
     def __enter__(self) -> "Index":
         return self
@@ -180,6 +180,7 @@ class Index:
         begin = time.perf_counter()
         done = Update()
         with _lock(self._store.file.parent, self.tree):
+            self._store.require(self._settings)  # empty, it may have been opened with another model since
             found = survey(self.tree)
             known = self._store.digests()
             gone = known.keys() - {file.path for file in found.files}
@@ -188,8 +189,7 @@ class Index:
             changed = [file for file in found.files if known.get(file.path) != (file.language, file.digest)]
             for block in _blocks(self._parse(changed, show_progress)):
                 done.embedded += self._write(block)
-            if gone or changed:
-                self._store.forget_unused_texts()
+            self._store.forget_unused_texts()
         for path, reason in self._store.skipped():
             found.skip(path, reason)
         self._loaded = None
@@ -215,7 +215,7 @@ class Index:
         ids, embeddings = self._load()
         if not len(ids):
             raise ValueError(f"there is no function in the index of {self.tree}")
-        cosines = embeddings.astype(np.float64) @ self._normalised([query], is_query=True)[0]
+        cosines = (embeddings @ self._normalised([query], is_query=True)[0]).astype(np.float64)
         words = np.zeros(len(ids))
         order = np.argsort(ids)
         for number, score in self._store.word_scores(split_words(query)[:QUERY_WORDS]):
@@ -235,6 +235,7 @@ class Index:
     def _load(self) -> tuple[np.ndarray, np.ndarray]:
         version = self._store.version()
         if self._loaded is None or self._loaded[0] != version:
+            self._store.require(self._settings)
             self._loaded = (version, *self._store.embeddings())
         return self._loaded[1:]
 
@@ -267,7 +268,7 @@ class Index:
         embeddings = self._encoder.queries(texts) if is_query else self._encoder.documents(texts)
         if not embeddings.isfinite().all():
             raise ValueError("some embeddings are not finite: the model is broken, choose another")
-        return F.normalize(embeddings[:, : self._dimension], dim=-1).numpy()
+        return F.normalize(embeddings[:, : self._settings["dimension"]], dim=-1).numpy()
 
 
 def default_folder(tree: Path) -> Path:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from .chunks import FileFunctions, IndexedFunction
 
 NAME = "open-codesage-index.sqlite"
+Setting = str | int | None
 _WAIT_SECONDS = 30.0
 _SHOWN = 12
 """Characters of a setting that an error shows: hashes are long."""
@@ -54,7 +55,7 @@ class Store:
         self.file, self._connection = file, connection
 
     @classmethod
-    def open(cls, folder: Path, settings: Mapping[str, str | int | None], rebuild: bool = False) -> "Store":
+    def open(cls, folder: Path, settings: Mapping[str, Setting], rebuild: bool = False) -> "Store":
         """Open the database of a folder, or make it.
 
         Args:
@@ -75,7 +76,7 @@ class Store:
             connection.execute("PRAGMA trusted_schema = OFF")
         store = cls(file, connection)
         try:
-            store._require(settings)
+            store.require(settings)
         except BaseException:
             store.close()
             raise
@@ -206,14 +207,19 @@ class Store:
                 raise
             self._connection.execute("COMMIT")
 
-    def _require(self, settings: Mapping[str, str | int | None]) -> None:
-        """Make the tables of a new database; compare the settings of an old one."""
+    def require(self, settings: Mapping[str, Setting]) -> None:
+        """Make the tables of a new database, and give an empty one these settings.
+
+        Raises:
+            ValueError: it holds something, and was made under other settings.
+        """
         wanted = {name: json.dumps(value) for name, value in settings.items()}
         with self._transaction() as connection:
             if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
                 for statement in _statements(_SCHEMA):
                     connection.execute(statement)
-                connection.executemany("INSERT INTO settings VALUES (?, ?)", wanted.items())
+            if not connection.execute("SELECT 1 FROM files").fetchone():  # empty, it may have been opened in error
+                connection.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", wanted.items())
             made = dict(connection.execute("SELECT name, value FROM settings"))
         differing = [
             f"{name} ({made.get(name, 'none')[:_SHOWN]}, now {value[:_SHOWN]})"
