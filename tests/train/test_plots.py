@@ -47,7 +47,24 @@ def results():
             *rows("classes", "linear", {"all": {"macro_f1": 1.0}}),
         ],
         "cosines": [
-            {"model": "ours", "task": "words", "bins": [-1, 0, 1], "parallel": [1, 3], "random": [30, 10]},
+            {
+                "model": "ours",
+                "task": "words",
+                "bins": [-1, 0, 1],
+                "parallel": [1, 3],
+                "random": [30, 10],
+                "parallel_mean": 0.3,
+                "random_mean": -0.1,
+            },
+            {
+                "model": "bm25",
+                "task": "words",
+                "bins": [-1, 0, 1],
+                "parallel": [1, 1],
+                "random": [0, 0],
+                "parallel_mean": 0.0,
+                "random_mean": None,
+            },
         ],
     }
 
@@ -125,11 +142,13 @@ def test_recall_grows_with_depth_in_one_panel_for_task_and_protocol(drawn):
 
 
 def test_cosines_are_shares_of_either_kind_of_pairs(drawn):
-    (axes,) = drawn["cosines-words.png"].axes
+    axes, alone = drawn["cosines-words.png"].axes
     heights = {patch.get_label(): patch.get_data().values.tolist() for patch in axes.patches}
     assert heights == {"parallel pairs": [25.0, 75.0], "random pairs": [75.0, 25.0]}
-    # 3/4 of 0.5 less 1/4 of 0.5, once up and once down.
-    assert axes.get_title() == "ours: means 0.50 apart"
+    assert [line.get_xdata()[0] for line in axes.lines] == [0.3, -0.1]
+    assert axes.get_title() == "ours: means 0.40 apart"
+    assert alone.get_title() == "bm25"
+    assert len(alone.lines) == 1
 
 
 def test_languages_may_have_hyphens():

@@ -28,7 +28,8 @@ def write(results: Mapping[str, Any], folder: Path) -> list[Path]:
 
     Args:
         results: what `results.json` holds, see `results.py`. Each of `cosines`, which may be missing, has `model`,
-            `task`, `bins` (n + 1 edges), and the counts `parallel` and `random` (n each).
+            `task`, `bins` (n + 1 edges), the counts `parallel` and `random` (n each), and the means of both,
+            `parallel_mean` and `random_mean`, None where there are no such pairs.
         folder: where to write to; it exists.
 
     Returns:
@@ -206,14 +207,15 @@ def _cosines(results: Mapping[str, Any], task: str) -> Any:
     figure, panels = _panels(len(histograms), (3.4, 2.7), share={"sharex": True, "sharey": True})
     for axes, entry in zip(panels, histograms, strict=True):
         edges = np.asarray(entry["bins"], dtype=float)
-        means = []
         for kind, color in (("parallel", _PARALLEL), ("random", _RANDOM)):
             counts = np.asarray(entry[kind], dtype=float)
             share = counts / max(counts.sum(), 1)
             axes.stairs(100 * share, edges, fill=True, alpha=0.5, color=color, label=f"{kind} pairs")
-            means.append(float(share @ (edges[1:] + edges[:-1]) / 2))
-            axes.axvline(means[-1], color=color, linewidth=1)
-        axes.set_title(f"{_short(entry['model'])}: means {means[0] - means[1]:.2f} apart", fontsize="small")
+            if (mean := entry[f"{kind}_mean"]) is not None:
+                axes.axvline(mean, color=color, linewidth=1)
+        means = entry["parallel_mean"], entry["random_mean"]
+        apart = "" if None in means else f": means {means[0] - means[1]:.2f} apart"
+        axes.set_title(f"{_short(entry['model'])}{apart}", fontsize="small")
         axes.set_xlabel("cosine", fontsize="small")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("percent of pairs")
