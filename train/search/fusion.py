@@ -3,8 +3,8 @@
 Contract: `fuse` adds standard scores: of each ranker's scores of one query over all documents, the distance from their
 mean in standard deviations, weighted. How far a document stands out counts, not only its rank.
 
-Measured with a weak and a strong encoder, this is never below either ranker alone, as reciprocal rank fusion is where
-one of them is weak; see docs/commands/search.md. BM25's scores have the longer tail, so equal weights would follow it.
+Measured with a weak encoder and a strong one, this was never below either ranker alone, as reciprocal rank fusion was
+with the weak one; see docs/commands/search.md. BM25's scores have the longer tail, so equal weights would follow it.
 """
 
 import numpy as np
