@@ -20,10 +20,11 @@ EXTRAS = {
     "onnx": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"],
     # Without datatrove's own extras: its "processing" wants xxhash<4, datasets installs a later one.
     "scale": ["datatrove>=0.10"],
+    "mteb": ["mteb>=2.26"],
     "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=1.0"],
 }
 TOOLS = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.14", "mypy>=1.18", "types-PyYAML"]
-EXTRAS["dev"] = TOOLS + [requirement for name in ("corpus", "onnx", "scale", "docs") for requirement in EXTRAS[name]]
+EXTRAS["dev"] = TOOLS + [requirement for name in ("corpus", "onnx", "scale", "mteb", "docs") for requirement in EXTRAS[name]]
 
 setup(
     name="open-codesage",
@@ -39,7 +40,7 @@ setup(
     package_data={
         "open_codesage.modeling": ["py.typed"],
         "open_codesage.tokenization": ["py.typed", "queries/*/*.scm", "queries/*/*.txt"],
-        "open_codesage.train": ["py.typed", "recipes/*.yaml"],
+        "open_codesage.train": ["py.typed", "recipes/*.yaml", "recipes/*/*"],
         "open_codesage.model_cards": ["*.md"],
     },
     include_package_data=False,
@@ -56,6 +57,8 @@ setup(
         "numpy>=2.0",
         "pyyaml>=6.0",
         "tqdm>=4.66",
+        "pathspec>=1.0",
+        "filelock>=3.16",
         "ftfy>=6.1",
         "bm25s>=0.2.10",
         "ir-measures>=0.4",
