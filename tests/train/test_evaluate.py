@@ -1,13 +1,18 @@
 """Evaluation measures the search among held-out functions, for BM25 and for models in both kinds of folders."""
 
+import dataclasses
 import json
 import math
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
 from open_codesage.tokenization.tokenizer import train_tokenizer
 from open_codesage.train.data.corpus import FILE_COLUMNS, FUNCTION_COLUMNS, PartWriter
+from open_codesage.train.evaluation import evaluate, mteb_tasks, runs
 from open_codesage.train.evaluation.evaluate import EvaluateConfig, main
 from open_codesage.train.evaluation.retrieval import held_out_search
 from open_codesage.train.evaluation.signature import signature
@@ -143,7 +148,7 @@ def test_a_sentence_transformer_folder_gives_the_figures_of_its_encoder(corpus, 
     }
 
 
-def test_results_are_written_to_a_new_folder(corpus, tmp_path):
+def test_results_are_written_to_a_new_folder(corpus, tmp_path, without_plots):
     settings = config("bm25", corpus, output=tmp_path / "figures", cutoff=3, depth=5)
     results = main(settings)
     assert json.loads((tmp_path / "figures" / "results.json").read_text()) == json.loads(json.dumps(results))
@@ -153,6 +158,168 @@ def test_results_are_written_to_a_new_folder(corpus, tmp_path):
     assert not (tmp_path / "figures.run").exists()
     with pytest.raises(ValueError, match="figures is already there"):
         main(settings)
+
+
+def write_search_set(folder, meta=None):
+    """Functions as documents in two languages; every word is asked for as text."""
+    folder.mkdir(parents=True)
+    documents = [
+        {
+            "_id": f"{language}/{word}",
+            "text": f"# about {word}, and more of the same\n{row(word, '')['code']}",
+            "language": language,
+        }
+        for language in ("python", "ruby")
+        for word in WORDS[:10]
+    ]
+    queries = [{"_id": word, "text": f"Return the {word}.", "language": "en"} for word in WORDS[:10]]
+    for name, rows in (("corpus", documents), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    lines = [f"{word}\t{language}/{word}\t1\n" for word in WORDS[:10] for language in ("python", "ruby")]
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(lines))
+    (folder / "meta.json").write_text(json.dumps(meta or {"protocol": ["full", "pairwise"], "task": "nl2code"}))
+    return folder
+
+
+def write_classes(folder):
+    folder.mkdir(parents=True)
+    for part, words in (("train", WORDS), ("valid", WORDS[::2]), ("test", WORDS[1::2])):
+        rows = [{"text": row(word, "")["code"] + " end" * n, "label": n} for word in words for n in (0, 1)]
+        (folder / f"{part}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    return folder
+
+
+@pytest.fixture
+def without_plots(monkeypatch):
+    monkeypatch.setattr(evaluate, "find_spec", lambda name: None)
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """A search set and a classification set beside each other."""
+    write_search_set(tmp_path / "sets" / "search")
+    write_classes(tmp_path / "sets" / "classes")
+    return tmp_path / "sets"
+
+
+def test_models_are_measured_side_by_side_on_all_sets_of_a_folder(sets, model, tmp_path, capsys):
+    shutil.copytree(model, tmp_path / "a" / "final")
+    shutil.copytree(model, tmp_path / "b" / "final")
+    models = ("bm25", str(tmp_path / "a" / "final"), str(tmp_path / "b" / "final"))
+    results = main(EvaluateConfig(models=models, tasks=(str(sets),), output=tmp_path / "out", seeds=(0, 1)))
+    assert list(results["models"]) == ["bm25", "a/final", "b/final"]
+    rows = {
+        tuple(row[key] for key in ("model", "task", "protocol", "part", "metric")): row["value"]
+        for row in results["rows"]
+    }
+    assert len(rows) == len(results["rows"])  # no figure stands there twice
+    same = [{key[1:]: value for key, value in rows.items() if key[0] == name} for name in ("a/final", "b/final")]
+    assert same[0] == same[1]
+    assert rows["bm25", "search", "pairwise", "en-ruby", "mrr"] == 100
+    assert rows["bm25", "search", "full", "all", "recall@1"] == 50  # one of two answers
+    assert rows["bm25", "classes", "words", "all", "macro_f1"] == 100
+    assert {key[2:] for key in rows if key[:2] == ("a/final", "classes")} == {
+        ("linear", "all", metric) for metric in ("macro_f1", "macro_f1 sd", "accuracy", "accuracy sd")
+    }
+    assert {(entry["model"], entry["task"]) for entry in results["cosines"]} == {
+        ("a/final", "search"),
+        ("b/final", "search"),
+    }
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"results.json", "results.md", "recall.png", "cosines-search.png"} <= written
+    assert "| a/final, linear layer on the frozen encoder |" in (tmp_path / "out" / "results.md").read_text()
+    assert "20 documents were longer than their limit and cut" in capsys.readouterr().out
+
+
+def test_every_field_of_the_results_is_documented(sets, model):
+    page = (Path(__file__).parents[2] / "docs" / "commands" / "evaluate.md").read_text(encoding="utf-8")
+    results = main(config(model, sets, remove_comments=True))
+    fields = set(results)
+    for name in ("rows", "runs", "cosines"):
+        fields |= {field for entry in results[name] for field in entry}
+    for name in ("models", "tasks"):
+        fields |= {field for entry in results[name].values() for field in entry}
+    fields |= {field for part in results["tasks"]["search"]["parts"]["full"].values() for field in part}
+    assert len(fields) > 30
+    assert not {field for field in fields if f"`{field}`" not in page}
+
+
+def test_an_interrupted_run_goes_on_with_what_is_missing(sets, model, tmp_path, monkeypatch, without_plots):
+    settings = config(model, sets, output=tmp_path / "out", seeds=(0,))
+    encode, encoded = SentenceTransformer.encode, []
+
+    def counted(self, *arguments, **options):
+        encoded.append(len(options["inputs"] if "inputs" in options else arguments[0]))
+        return encode(self, *arguments, **options)
+
+    monkeypatch.setattr(SentenceTransformer, "encode", counted)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(runs, "measure_task", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            main(settings)
+    once = sum(encoded)
+    assert once == (40 + 20 + 20) + (10 + 20)  # the parts of the classes; queries and documents
+    assert (tmp_path / "out.run").is_dir()
+    encoded.clear()
+    results = main(settings)
+    assert encoded == []  # nothing is embedded again
+    assert not (tmp_path / "out.run").exists()
+    fresh = main(dataclasses.replace(settings, output=None))
+    assert fresh["rows"] == results["rows"]
+    assert sum(encoded) == once
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_cache_that_is_named_is_used_again_and_kept(sets, model, tmp_path, monkeypatch, without_plots):
+    settings = config(model, sets / "search", output=tmp_path / "one", cache=tmp_path / "cache")
+    first = main(settings)
+    monkeypatch.setattr(SentenceTransformer, "encode", _interrupt)
+    second = main(dataclasses.replace(settings, output=tmp_path / "two", cutoff=3))
+    assert figures(second, "search")["mrr"] == figures(first, "search")["mrr"]
+    assert any((tmp_path / "cache").glob("*.npy"))
+
+
+def test_a_preset_caps_at_what_a_model_takes_and_removes_comments_of_code(sets, model, tmp_path):
+    shutil.copytree(sets / "search", tmp_path / "asked-with-code")
+    meta = {"task": "code2code", "protocol": "full"}
+    (tmp_path / "asked-with-code" / "meta.json").write_text(json.dumps(meta))
+    results = main(config(model, sets / "search", tmp_path / "asked-with-code", preset="paper"))
+    text, code = results["runs"]
+    assert (text["query_max_length"], text["document_max_length"]) == (MAX_LENGTH, MAX_LENGTH)
+    assert (text["comments_removed"], code["comments_removed"]) == (False, True)
+    assert code["documents_cut"] < text["documents_cut"]  # the comments made them longer
+    assert code["unparsable"] == code["without_grammar"] == 0
+
+
+def test_tasks_of_mteb_are_left_to_that_library(model, monkeypatch, capsys):
+    metadata = SimpleNamespace(dataset={"path": "user/set", "revision": "abc"}, type="Retrieval", main_score="mrr")
+
+    def measured(task, opened, batch_size):
+        assert (task.name, opened.max_seq_length, batch_size) == ("Search", 20, 3)
+        return {"mteb": {"all": {"mrr": 12.5}}}, {"mteb": "2.0"}
+
+    monkeypatch.setattr(mteb_tasks, "find_mteb", lambda name: SimpleNamespace(name=name, metadata=metadata))
+    monkeypatch.setattr(mteb_tasks, "measure_mteb", measured)
+    settings = config(model, "mteb:Search", max_length=20, batch_size=3)
+    results = main(dataclasses.replace(settings, models=("bm25", str(model))))
+    assert [(row["model"], row["protocol"], row["value"]) for row in results["rows"]] == [("stage1", "mteb", 12.5)]
+    assert results["tasks"]["mteb:Search"]["hash"] == "abc"
+    assert "bm25 on mteb:Search: left out, since mteb measures models only" in capsys.readouterr().out
+
+
+def test_a_model_without_a_pooling_is_named(corpus, model, tmp_path):
+    SentenceTransformer(modules=[Transformer(str(model))]).save(str(tmp_path / "tokens"))
+    with pytest.raises(ValueError, match=r"tokens on corpus: the model gives states of tokens .* add the module"):
+        main(config(tmp_path / "tokens", corpus))
+
+
+def test_without_matplotlib_there_are_figures_and_no_plots(corpus, tmp_path, capsys, without_plots):
+    main(config("bm25", corpus, output=tmp_path / "out"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.md"}
+    assert "no plots, since matplotlib is not installed" in capsys.readouterr().out
 
 
 def test_a_collapsed_model_has_the_figures_of_chance(corpus, model, tmp_path):

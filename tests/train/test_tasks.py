@@ -2,13 +2,17 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
+from open_codesage.train.evaluation.catalogue import find_tasks
 from open_codesage.train.evaluation.protocols import EmbeddingRanker, WordRanker, measure_rankings, measure_task
-from open_codesage.train.evaluation.tasks import Task, Text, read_task
+from open_codesage.train.evaluation.ranking import top_k
+from open_codesage.train.evaluation.tasks import Task, Text, read_task, restrict
 
 
 def test_figures_of_rankings_are_those_computed_by_hand():
@@ -155,6 +159,121 @@ def test_embeddings_rank_the_chosen_documents_as_the_dense_computation_does():
     rankings = EmbeddingRanker(queries, documents).rank(np.array([0, 2]), chosen, 3)
     cosines = torch.nn.functional.cosine_similarity(queries[[0, 2], None], documents[chosen][None], dim=-1)
     assert rankings.tolist() == chosen[cosines.argsort(descending=True)[:, :3].numpy()].tolist()
+
+
+class OnDisk:
+    """Embeddings that tell how many of them were read at once."""
+
+    def __init__(self, path, rows):
+        np.save(path, rows)
+        self.rows, self.largest = np.load(path, mmap_mode="r"), 0
+        self.shape = self.rows.shape
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, chosen):
+        found = self.rows[chosen]
+        self.largest = max(self.largest, len(found))
+        return found
+
+
+@pytest.mark.parametrize("among", [None, np.arange(0, 200, 3)])
+def test_embeddings_on_disk_are_read_in_blocks_and_rank_as_the_dense_computation_does(tmp_path, among):
+    generator = np.random.default_rng(0)
+    # Few directions, many ties: the order of the documents has to decide across blocks.
+    documents = generator.integers(-1, 2, (200, 3)).astype(np.float32) + np.float32(0.5)
+    queries = generator.integers(-1, 2, (9, 3)).astype(np.float32) + np.float32(0.25)
+    stored = OnDisk(tmp_path / "rows.npy", documents)
+    found, _ = top_k(queries, stored, 50, query_block=4, document_block=16, among=among)
+    numbers = np.arange(200) if among is None else among
+    unit = documents[numbers] / np.linalg.norm(documents[numbers], axis=1, keepdims=True).astype(np.float64)
+    cosines = (queries / np.linalg.norm(queries, axis=1, keepdims=True).astype(np.float64)) @ unit.T
+    order = np.argsort(-cosines.round(6), axis=1, kind="stable")[:, :50]
+    assert any(len(set(row.round(6))) < len(row) for row in np.take_along_axis(cosines, order, 1))
+    assert np.array_equal(found.numpy(), numbers[order])
+    assert stored.largest == 16
+
+
+def test_languages_are_chosen_and_others_are_named():
+    chosen = restrict(task(("full", "pairwise"), own=(frozenset({3}), frozenset({1}), frozenset())), ["php"])
+    # Of the documents 2 and 3; a and b are go and fall out, though 3 answers a.
+    assert [document.id for document in chosen.documents] == ["2", "3"]
+    assert [query.id for query in chosen.queries] == ["c"]
+    assert chosen.relevant == (frozenset({0}),)
+    text = replace(chosen, queries=(Text("t", "t", "en"),))
+    assert restrict(text, ["php"]).queries == text.queries
+    with pytest.raises(ValueError, match="task set has no cobol: choose among go, php, ruby"):
+        restrict(task(("full",)), ["cobol"])
+    with pytest.raises(ValueError, match="no query has an answer in ruby"):
+        restrict(task(("full",)), ["ruby"])
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A stand-in of the Hub: the library reads a folder with the layout of a dataset repository."""
+    folder = tmp_path / "repository"
+
+    def put(**configs):
+        folder.mkdir(exist_ok=True)
+        lines = ["---", "configs:"]
+        for name, (split, rows) in configs.items():
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            files = f"[{{split: {split}, path: {name}.jsonl}}]"
+            lines += [f"- config_name: {name}", f"  data_files: {files}"]
+        (folder / "README.md").write_text("\n".join([*lines, "---", ""]))
+
+    load, names, cache = datasets.load_dataset, datasets.get_dataset_config_names, str(tmp_path / "cache")
+    monkeypatch.setattr(datasets, "load_dataset", lambda _, config: load(str(folder), config, cache_dir=cache))
+    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda _: names(str(folder)))
+    return put
+
+
+CORPUS = [{"_id": "d1", "title": "", "text": "read_file"}, {"_id": "d2", "title": "Sort", "text": "a list"}]
+ASKED = [{"_id": "q1", "text": "sort"}, {"_id": "q2", "text": "never judged"}]
+JUDGED = [{"query-id": "q1", "corpus-id": "d2", "score": 1.0}]
+
+
+def test_a_set_of_the_hub_is_read_as_a_folder_is(hub):
+    hub(corpus=("corpus", CORPUS), queries=("queries", ASKED), default=("test", JUDGED))
+    (found,) = find_tasks(["user/found"])
+    assert found.name == "found"
+    assert [document.text for document in found.documents] == ["read_file", "Sort\na list"]
+    assert [query.text for query in found.queries] == ["sort"]
+    assert found.relevant == (frozenset({1}),)
+    assert found.kind == "nl2code"
+
+
+@pytest.mark.parametrize(
+    ("configs", "message"),
+    [
+        ({"default": ("test", JUDGED)}, "has the configurations default, but a search set on the Hub has"),
+        ({"corpus": ("corpus", CORPUS * 2)}, "user/found, corpus, row 3: the _id 'd1' stands there twice"),
+        ({"qrels": ("test", [{"query-id": "q1", "score": 1}])}, "qrels, row 1 has no 'corpus-id'"),
+    ],
+)
+def test_a_dataset_of_the_hub_that_is_no_search_set_is_named(hub, configs, message):
+    whole = {"corpus": ("corpus", CORPUS), "queries": ("queries", ASKED), "qrels": ("test", JUDGED)}
+    hub(**configs if "default" in configs else whole | configs)
+    with pytest.raises(ValueError, match=message):
+        find_tasks(["user/found"])
+
+
+def test_tasks_are_found_by_their_layout_and_told_apart_by_their_names(tmp_path):
+    sets = tmp_path / "sets"
+    sets.mkdir()
+    write(sets / "one")
+    write(sets / "two", packed=False)
+    (sets / "notes").mkdir()
+    assert [found.name for found in find_tasks([str(sets)])] == ["one", "two"]
+    with pytest.raises(ValueError, match="are both called one: rename a folder"):
+        find_tasks([str(sets / "one"), str(sets)])
+    with pytest.raises(ValueError, match="notes is no task and holds none: a search set has"):
+        find_tasks([str(sets / "notes")])
+    with pytest.raises(ValueError, match=r"qrels\.tsv is a file, not a task"):
+        find_tasks([str(sets / "one" / "qrels.tsv")])
+    with pytest.raises(ValueError, match="there is no task cosqua: no such folder, and neither USER/NAME"):
+        find_tasks(["cosqua"])
 
 
 def test_bm25_weighs_words_by_all_documents():

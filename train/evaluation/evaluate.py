@@ -195,10 +195,7 @@ def _summary(run: dict[str, Any], figures: dict[str, Any]) -> str:
     for protocol, parts in figures.items():
         values = [f"{metric} {parts[ALL][metric]:.2f}" for metric in SHOWN if metric in parts[ALL]]
         shown.append(f"{protocol} {', '.join(values)}")
-    cut = {kind.removesuffix("_cut"): run[kind] for kind in run if kind.endswith("_cut") and run[kind]}
-    shown += (
-        [", ".join(f"{count:,} {kind} were longer than their limit and cut" for kind, count in cut.items())]
-        if cut
-        else []
-    )
+    cut = [f"{run[kind]:,} {kind.removesuffix('_cut')}" for kind in run if kind.endswith("_cut") and run[kind]]
+    if cut:
+        shown.append(f"{', '.join(cut)} were longer than their limit and cut")
     return f"evaluate {run['model']} on {run['task']}: {'; '.join(shown)}"

@@ -76,7 +76,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
 }
 
-_CALLED = {"cosqa": "cosqa", "advtest": "advtest", "codesearchnet": "codesearchnet", "csn": "codesearchnet"}
+_CALLED = {name: name for name in PRESETS} | {"csn": "codesearchnet"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def treatment_of(task: Any, config: "EvaluateConfig") -> Treatment:
 
 def known_as(task: str) -> str | None:
     """The preset that a task's name stands for, None if it stands for none."""
-    return _CALLED.get(re.sub(r"[^a-z]", "", task.lower()))
+    return _CALLED.get(re.sub(r"[^a-z0-9]", "", task.lower()))
 
 
 def preset_of(task: Task) -> Preset:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ..data.folders import write_json
 from ..stages.checkpoints import read_json
 
-BLOCK = 1024
+BLOCK = 256
 """Texts that are embedded, and written, at once."""
 
 
