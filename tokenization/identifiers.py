@@ -38,7 +38,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from itertools import compress
 from typing import Literal, NamedTuple, cast
 
@@ -105,6 +106,10 @@ class Identifier(NamedTuple):
     id: int
 
 
+# What `Identifier._make` does, in a third of the time.
+_new_identifier = cast("Callable[[Iterable[object]], Identifier]", partial(tuple.__new__, Identifier))
+
+
 def find_identifiers(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> list[Identifier]:
     """All identifiers of a text, sorted by position, never overlapping.
 
@@ -126,13 +131,13 @@ def identifiers_of(source: Source) -> list[Identifier]:
     names = _Names(source)
     kinds = _kinds(names)
     texts = list(compress(names.texts, kinds))
-    if source.language.sigils:
-        texts = [source.bare(text) for text in texts]
+    if sigils := source.language.sigils:
+        texts = [text.lstrip(sigils) for text in texts]
     ends = source.characters(list(compress(names.ends, kinds)))
     starts = [end - len(text) for end, text in zip(ends, texts, strict=True)]
     ids = {name: number for number, name in enumerate(dict.fromkeys(texts), start=1)}
     rows = zip(starts, ends, texts, filter(None, kinds), map(ids.__getitem__, texts), strict=True)
-    return list(map(Identifier._make, rows))
+    return list(map(_new_identifier, rows))
 
 
 def _check_errors(source: Source) -> None:
@@ -187,6 +192,11 @@ class _Names:
         self.texts = source.slices(zip(self.starts, self.ends, strict=True))
         if symbol := source.language.symbol:
             self.texts = [text.removeprefix(symbol) for text in self.texts]
+        if types := source.language.type_name:
+            self.roles = [
+                "use.type" if role == "use" and types.match(text) else role
+                for role, text in zip(self.roles, self.texts, strict=True)
+            ]
         if none := {*builtins_of(source.language).keywords, *filter(None, [source.language.blank])}:
             self.roles = ["ignore" if text in none else role for role, text in zip(self.roles, self.texts, strict=True)]
         self.scopes = Nesting(_spans(captures, "scope"))

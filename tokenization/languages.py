@@ -59,6 +59,7 @@ class Language:
             `Shop.prototype.open`.
         sigils: Characters in front of a name that are part of its node but not of the name.
         symbol: The one of them that makes no other name of it: Ruby's `:name` is the name itself, `@name` a variable.
+        type_name: Pattern of a plain name that stands in the place of a type, by its spelling alone.
         blank: The name that binds nothing, if the language has one.
         import_suffix: What may stand at the end of an import's path behind the name that the import binds.
         calls_ignore_case: Whether a function may be called by its name in any case.
@@ -84,6 +85,7 @@ class Language:
     transparent: frozenset[str] = frozenset()
     sigils: str = ""
     symbol: str = ""
+    type_name: re.Pattern[str] | None = None
     blank: str = ""
     import_suffix: re.Pattern[str] | None = None
     calls_ignore_case: bool = False
@@ -232,6 +234,7 @@ _ROWS = (
         separators=frozenset({".", "&.", "::"}),
         sigils="@$:",
         symbol=":",
+        type_name=re.compile(r"[^$].*[a-z]"),
         blank="_",
     ),
     Language(

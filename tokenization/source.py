@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
+from itertools import cycle
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -34,6 +35,10 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 # How much of the text the predicates of queries are handed, and copy, for every name that they look at.
 _PIECE = 128
+
+# How often the parser asks whether to stop (once in a hundred steps) for each look at the clock, which costs as much as
+# a hundred steps.
+_ASKED = 32
 
 # Below 0.26 a progress callback crashes the interpreter (tried with 0.25.2): there the size limit alone stands guard.
 _CAN_STOP_A_PARSE = tuple(int(part) for part in metadata.version("tree-sitter").split(".")[:2]) >= (0, 26)
@@ -203,11 +208,12 @@ def _parse(data: bytes, grammar: Grammar, limits: Limits) -> tree_sitter.Tree:
         return parser.parse(data)
     deadline = time.thread_time() + limits.seconds
     stopped = False
+    looks = cycle((True, *[False] * (_ASKED - 1)))
     reader = _Reader(data)
 
     def is_late(_offset: int, _has_error: bool) -> bool:
         nonlocal stopped
-        stopped = time.thread_time() > deadline
+        stopped = next(looks) and time.thread_time() > deadline
         return stopped
 
     try:

@@ -5,7 +5,6 @@
 (identifier) @use.call
 (constant) @use
 (global_variable) @use
-((constant) @use.type (#match? @use.type "[a-z]"))
 
 ; Uses that say how the name is used.
 (call receiver: (_) method: (identifier) @use.member.call)
