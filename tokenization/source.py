@@ -22,7 +22,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
-from itertools import cycle
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -35,10 +34,6 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 # How much of the text the predicates of queries are handed, and copy, for every name that they look at.
 _PIECE = 128
-
-# How often the parser asks whether to stop (once in a hundred steps) for each look at the clock, which costs as much as
-# a hundred steps.
-_ASKED = 32
 
 # Below 0.26 a progress callback crashes the interpreter (tried with 0.25.2): there the size limit alone stands guard.
 _CAN_STOP_A_PARSE = tuple(int(part) for part in metadata.version("tree-sitter").split(".")[:2]) >= (0, 26)
@@ -206,14 +201,14 @@ def _parse(data: bytes, grammar: Grammar, limits: Limits) -> tree_sitter.Tree:
     parser = tree_sitter.Parser(_load(grammar))
     if not _CAN_STOP_A_PARSE:
         return parser.parse(data)
-    deadline = time.thread_time() + limits.seconds
+    # The clock of the thread is slow to read, and never ahead of the other one.
+    earliest, deadline = time.monotonic() + limits.seconds, time.thread_time() + limits.seconds
     stopped = False
-    looks = cycle((True, *[False] * (_ASKED - 1)))
     reader = _Reader(data)
 
     def is_late(_offset: int, _has_error: bool) -> bool:
         nonlocal stopped
-        stopped = next(looks) and time.thread_time() > deadline
+        stopped = time.monotonic() > earliest and time.thread_time() > deadline
         return stopped
 
     try:
