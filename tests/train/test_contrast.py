@@ -14,10 +14,11 @@ from open_codesage.modeling import CodeSageForMaskedLM
 from open_codesage.train.stages.batches import PairBatchSampler, PairCollator
 from open_codesage.train.stages.collapse import CollapseAlarm
 from open_codesage.train.stages.contrast import ContrastConfig, main
-from open_codesage.train.stages.losses import HardNegativeContrastiveLoss
+from open_codesage.train.stages.losses import HardNegativeContrastiveLoss, collapse_value_of_ranking
 from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from transformers import TrainerControl, TrainerState
 
 SCRIPT = Path(__file__).parent / "scripts" / "contrast_run.py"
@@ -139,6 +140,44 @@ def test_matryoshka_adds_the_loss_of_the_first_dimensions(folder):
     assert part > 1
 
 
+def first_loss(folder: Path, **more) -> float:
+    """The loss of the first batch, before anything is learnt."""
+    name = " ".join(f"{key} {value}" for key, value in more.items())
+    return record(main(config(folder, f"first {name}".replace("/", "-"), steps=1, logging_steps=1, **more)))["log"][0][
+        "loss"
+    ]
+
+
+def test_the_loss_of_sentence_transformers_and_its_hardness(folder):
+    plain = first_loss(folder, loss="mnrl")
+    hard = first_loss(folder, loss="mnrl", hardness_mode="in_batch_negatives", hardness_strength=3.0)
+    assert hard > plain + 0.5
+    assert first_loss(folder, loss="mnrl", mini_batch_size=4) == pytest.approx(plain, rel=1e-4)
+    assert first_loss(folder, gamma="none") != pytest.approx(plain, rel=1e-3)
+
+
+@pytest.mark.parametrize("strength", [0.0, 3.0])
+def test_the_collapse_value_of_the_ranking_loss_is_that_of_equal_embeddings(strength):
+    options = {"hardness_mode": "in_batch_negatives", "hardness_strength": strength} if strength else {}
+    loss = MultipleNegativesRankingLoss(torch.nn.Identity(), **options)
+    equal = torch.ones(6, 3)
+    value = loss.compute_loss_from_embeddings([equal, equal], None)
+    assert value.item() == pytest.approx(collapse_value_of_ranking(6, strength), rel=1e-5)
+
+
+def test_dropout_pairs_need_dropout_and_differ_by_it_alone(folder, tmp_path):
+    spec = importlib.util.spec_from_file_location("contrast_run", SCRIPT)
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    with pytest.raises(ValueError, match="has no dropout"):
+        main(config(folder, "refused", pairs="dropout"))
+    encoder = tiny.make_encoder(tmp_path / "encoder", dropout=0.1)
+    unimodal = first_loss(folder, model=encoder, pairs="dropout", gamma="none", hard_positive_share=0.0)
+    bimodal = first_loss(folder, model=encoder, gamma="none", hard_positive_share=0.0)
+    # A function is nearer to itself than to its summary, and not as near as to its very copy.
+    assert 0 < unimodal < bimodal - 0.3
+
+
 def test_a_collapsed_encoder_is_reported_once_with_the_remedy(folder, capsys):
     weights = load_file(folder / "encoder" / "model.safetensors")
     for name in weights:
@@ -217,6 +256,8 @@ def test_a_continued_run_remembers_what_the_alarm_has_seen():
         ({"hard_positive_share": 1.5}, "hard_positive_share must be from 0 to 1"),
         ({"name_mask_share": -0.5}, "name_mask_share must be from 0 to 1"),
         ({"gamma": "none", "gamma_gradient": True}, "gamma_gradient"),
+        ({"hardness_mode": "in_batch_negatives"}, "hardness_mode is an option of loss mnrl"),
+        ({"loss": "mnrl", "hardness_strength": -1.0}, "hardness_strength must be 0 or more"),
         ({"mini_batch_size": 0}, "mini_batch_size must be positive"),
         ({"code_max_length": 65}, "at most 64, the model's positions"),
         ({"matryoshka_dims": (64,)}, "32"),

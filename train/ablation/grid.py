@@ -103,7 +103,7 @@ class Grid:
         seeds: one training of every cell for each.
         cells: in their order.
         columns: of the summary.
-        measure: how models are measured: `max_length`, `max_characters`, `batch_size`, `depth`.
+        measure: how models are measured: settings of `Measurer`.
         corpus: settings of the sample.
         tokenizer: settings of the tokenizer.
         axis: what the cells' `x` are, for people, or None.
@@ -187,7 +187,7 @@ def read_grid(recipe: str) -> Grid:
         raise ConfigError(f"{path}: seeds: expected a list of whole numbers, got {seeds!r}")
     measure = dict(_mapping(content, "measure", path))
     columns = _columns(measure.pop("columns", None), path)
-    ways = {"max_length", "max_characters", "batch_size", "depth"}
+    ways = {"max_length", "max_characters", "batch_size", "depth", "queries"}
     if unknown := measure.keys() - ways:
         raise ConfigError(f"{path}: measure: unknown key {sorted(unknown)[0]!r}; known: {', '.join(sorted(ways))}")
     grid = Grid(

@@ -76,7 +76,7 @@ def _lines(panel: Any, rows: Sequence[Mapping[str, Any]], column: str) -> None:
             capsize=2,
             label=series,
         )
-    panel.set_xticks(range(len(xs)), xs)
+    panel.set_xticks(range(len(xs)), [x or "" for x in xs])
 
 
 def _paper(panel: Any, rows: Sequence[Mapping[str, Any]], column: str) -> None:

@@ -9,7 +9,6 @@ others wait.
 """
 
 import contextlib
-import gc
 import hashlib
 import json
 import shutil
@@ -49,7 +48,6 @@ def run_step(step: Step, keep_checkpoints: bool = False) -> None:
         if not keep_checkpoints:
             shutil.rmtree(run_folder(step.folder), ignore_errors=True)
         say(f"[{step.folder.name}] finished in {time.perf_counter() - begin:.0f} s")
-    gc.collect()
 
 
 def run_cell(

@@ -92,7 +92,7 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
         [*(["cell"] if not axis else ["series", *axis]), "seeds", *summary["columns"]],
         [
             [
-                *([row["cell"]] if not axis else [row["series"], row["x"]]),
+                *([row["cell"]] if not axis else [row["series"], row["x"] or ""]),
                 str(max((len(figure["values"]) for figure in row["figures"].values()), default=0)),
                 *(spread_text(row["figures"].get(column)) for column in summary["columns"]),
             ]
