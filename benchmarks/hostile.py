@@ -145,7 +145,7 @@ def main() -> int:
     given = make(seeds, options.count, options.seed)
     batches = iter(lambda: list(islice(given, 32)), [])
     files = make(seeds, options.count, options.seed)
-    for file, result in zip(files, map_in_workers(attempt, batches, options.workers, 120.0, lost), strict=True):
+    for file, result in zip(files, map_in_workers(attempt, batches, options.workers, 600.0, lost), strict=True):
         counts[file.language][result.partition(":")[0]] += 1
         if result.startswith("fault"):
             print(f"{file.language}: {result}: {file.data[:200]!r}", file=sys.stderr)
