@@ -196,6 +196,15 @@ def _with_booleans(cls: type[Any], argv: Sequence[str]) -> list[str]:
     return given
 
 
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The base with the changes; mappings in it are changed entry by entry."""
+    result = dict(base)
+    for key, value in changes.items():
+        inner = result.get(key)
+        result[key] = merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
 def _positional(cls: type[Any]) -> tuple[str, ...]:
     return getattr(cls, "positional", ())
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import make_config, read_recipe
+from .config import make_config, merge, read_recipe
 from .console import say
 from .data import extract
 from .evaluation import evaluate
@@ -120,7 +120,7 @@ def main(config: QuickstartConfig) -> Path:
         given = getattr(config, section)
         if taken := sorted(given.keys() & fixed.keys()):
             raise ValueError(f"quickstart: {section}: {', '.join(taken)} is set by the quickstart's own options")
-        return make_config(cls, _merged(recipe[section], given) | fixed, f"quickstart: {section}")
+        return make_config(cls, merge(recipe[section], given) | fixed, f"quickstart: {section}")
 
     source = {"source": config.source, "dataset": config.dataset, "languages": config.languages, "seed": config.seed}
     extraction = settings(extract.ExtractConfig, "extract", output=corpus, **source)
@@ -154,7 +154,8 @@ def main(config: QuickstartConfig) -> Path:
     steps = Steps(out, STEPS)
     steps.run("extract", extraction, extract.main)
     steps.run("tokenizer", tokens, tokenizer.main)
-    steps.run("untrained", dataclasses.replace(stage_one, output=models["untrained"]), _write_untrained)
+    untrained = dataclasses.replace(stage_one, output=models["untrained"], steps=0, epochs=None)
+    steps.run("untrained", untrained, pretrain.main)
     steps.run("pretrain", stage_one, pretrain.main)
     steps.run("contrast", stage_two, contrast.main)
     for name, measurement in measurements.items():
@@ -167,15 +168,6 @@ def main(config: QuickstartConfig) -> Path:
     return hub_folder
 
 
-def _merged(recipe: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with the changes; mappings in it are changed entry by entry."""
-    merged = dict(recipe)
-    for key, value in changes.items():
-        inner = merged.get(key)
-        merged[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return merged
-
-
 def _most_memory() -> str:
     """The most memory that this process or one that it started has held, in words; nothing where none can tell."""
     try:
@@ -185,20 +177,6 @@ def _most_memory() -> str:
     unit = 2**30 if sys.platform == "darwin" else 2**20
     here, there = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return f", at most {here / unit:.1f} GiB of memory in this process and {there / unit:.1f} in one that it started"
-
-
-def _write_untrained(config: pretrain.PretrainConfig) -> Path:
-    """Write the model as it is before the first step of Stage I, to measure what training adds."""
-    from transformers import AutoTokenizer
-
-    from .data.folders import new_folder
-    from .stages.denoising import initial_model
-
-    vocabulary = AutoTokenizer.from_pretrained(config.tokenizer)
-    with new_folder(config.output) as folder:
-        initial_model(config, vocabulary).save_pretrained(folder)
-        vocabulary.save_pretrained(folder)
-    return config.output
 
 
 def _reopen(folder: Path, texts: list[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from open_codesage.train import cli, quickstart
+from open_codesage.train.config import merge
 from open_codesage.train.stages import contrast
 
 MODULES = ("argparse.py", "asyncio", "email", "http", "logging", "tarfile.py", "urllib", "zipfile.py")
@@ -99,5 +100,5 @@ def test_settings_that_would_be_lost_or_reach_elsewhere_are_refused(tmp_path, ca
 
 def test_changed_entries_of_a_mapping_leave_the_others_of_the_recipe():
     recipe = {"steps": 3, "trainer": {"learning_rate_mapping": {"wte": 0.03}}}
-    merged = quickstart._merged(recipe, {"trainer": {"disable_tqdm": True}, "steps": 4})
+    merged = merge(recipe, {"trainer": {"disable_tqdm": True}, "steps": 4})
     assert merged == {"steps": 4, "trainer": {"learning_rate_mapping": {"wte": 0.03}, "disable_tqdm": True}}
