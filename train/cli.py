@@ -31,7 +31,7 @@ COMMANDS = {
     "pretrain": Command("stages.pretrain", "PretrainConfig", "Stage I: masked LM and identifier deobfuscation"),
     "contrast": Command("stages.contrast", "ContrastConfig", "Stage II: contrastive learning on (text, code) pairs"),
     "finetune": Command("stages.finetune", "FinetuneConfig", "for search or classification, on rows of your own"),
-    "evaluate": Command("evaluation.evaluate", "EvaluateConfig", "code search on held-out pairs: MRR and recall"),
+    "evaluate": Command("evaluation.evaluate", "EvaluateConfig", "models side by side on search and classification sets"),
     "ablate": Command("ablation.ablate", "AblateConfig", "a grid of trainings that differ in named settings, summed up"),
     "export": Command("release.export", "ExportConfig", "write a Hub folder with remote code and model card"),
     "convert": Command("release.convert", "ConvertConfig", "turn a checkpoint of the authors into a Hub folder"),
