@@ -182,9 +182,9 @@ def test_cells_are_measured_over_their_steps(tmp_path, stand_in):
 def test_an_axis_multiplies_the_cells(tmp_path):
     axis = {"name": "width", "points": [{"name": 32}, {"name": 64, "stage1": {"model": {"hidden_size": 64}}}]}
     grid = read_grid(write_recipe(tmp_path, axis=axis))
-    assert [cell.name for cell in grid.cells][2:4] == ["first @32", "neither @64"]
+    assert [cell.name for cell in grid.cells][:3] == ["neither @32", "neither @64", "hard @32"]
     widths = [cell.stages[0][1]["model"]["hidden_size"] for cell in grid.cells]
-    assert widths == [32] * 3 + [64] * 3
+    assert widths == [32, 64] * 3
 
 
 def test_parts_cover_the_grid_exactly_once(tmp_path):

@@ -237,15 +237,15 @@ def _cells(cells: Sequence[Any], stages: Mapping[str, Any], path: Path) -> list[
 
 
 def _along(cells: list[dict[str, Any]], points: Sequence[Any], path: Path) -> list[dict[str, Any]]:
-    """Every cell at every point of the axis."""
+    """Every cell at every point of the axis; the points of a cell follow one another."""
     for point in points:
         if not isinstance(point, dict) or "name" not in point:
             raise ConfigError(f"{path}: axis: every point needs a name and what it changes in the stages")
     return [
         merged(cell, {k: v for k, v in point.items() if k != "name"})
         | {"name": f"{cell['name']} @{point['name']}", "series": cell["name"], "x": str(point["name"])}
-        for point in points
         for cell in cells
+        for point in points
     ]
 
 

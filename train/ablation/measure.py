@@ -126,7 +126,9 @@ def _some(task: Task, most: int | None) -> Task:
     if most is None:
         return task
     numbers = sorted(permutation(0, len(task.queries))[:most].tolist())
-    sides = {side: tuple(getattr(task, side)[n] for n in numbers) for side in ("queries", "relevant", "own")}
+    sides: dict[str, Any] = {
+        side: tuple(getattr(task, side)[n] for n in numbers) for side in ("queries", "relevant", "own")
+    }
     return dataclasses.replace(task, **sides)
 
 

@@ -52,7 +52,8 @@ def _bars(panel: Any, rows: Sequence[Mapping[str, Any]], column: str) -> None:
     panel.barh(places, [f["mean"] for f in figures], xerr=[f["sd"] or 0 for f in figures], color="#9ecae1", capsize=2)
     for place, figure in zip(places, figures, strict=True):
         panel.plot(list(figure["values"].values()), [place] * len(figure["values"]), "k.", markersize=3)
-    panel.set_yticks(places, [row["cell"] for row in rows], fontsize=7)
+    first = panel.get_subplotspec().is_first_col()
+    panel.set_yticks(places, [row["cell"] if first else "" for row in rows], fontsize=8)
     panel.invert_yaxis()
     everything = [value for figure in figures for value in figure["values"].values()]
     # From below the lowest, so that differences can be seen.
