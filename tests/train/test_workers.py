@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from open_codesage.train.data.workers import map_in_workers
+from open_codesage.train.data.workers import MEMORY, map_in_workers
 
 CRASH = "__import__('os').kill(__import__('os').getpid(), 9)"
 HANG = "__import__('time').sleep(60)"
@@ -42,6 +42,13 @@ def test_lost_items_are_named_and_their_neighbours_kept(workers):
     assert time.monotonic() - begin < 30
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits all memory that is written to")
+def test_an_item_that_takes_memory_without_end_is_lost():
+    greedy = f"bytearray({MEMORY} + 1)"
+    frugal = f"len(bytearray({MEMORY} // 64))"
+    assert run([[greedy, frugal]], 1) == [(greedy, "crash"), MEMORY // 64]
+
+
 def test_batches_are_read_as_they_are_needed():
     read = []
 
@@ -60,7 +67,7 @@ def test_batches_are_read_as_they_are_needed():
 def test_workers_end_with_a_parent_that_is_killed():
     code = (
         "import os\n"
-        "from open_codesage.train.data.workers import map_in_workers\n"
+        "from open_codesage.train.data.workers import MEMORY, map_in_workers\n"
         "for pid in map_in_workers(eval, [[\"__import__('os').getpid()\"]] * 99, 1, 30.0, None):\n"
         "    print(pid, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
@@ -74,7 +81,7 @@ def test_workers_end_with_a_parent_that_is_killed():
 def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from open_codesage.train.data.workers import map_in_workers\n"
+        "from open_codesage.train.data.workers import MEMORY, map_in_workers\n"
         "print(list(map_in_workers(eval, [['1']], 1, 30.0, None)))\n"
     )
     result = subprocess.run([sys.executable, script], capture_output=True, text=True)

@@ -28,6 +28,8 @@ _WINDOW = 4
 """Batches per worker between the oldest unfinished and the newest started one."""
 _START_SECONDS = 120.0
 _READY = "ready"
+MEMORY = 4 << 30
+"""Bytes that a worker may hold. Some texts make parsers take memory without end; with this they end as a crash."""
 
 
 def cores() -> int:
@@ -101,10 +103,22 @@ class _Task(NamedTuple, Generic[Item]):
 def _serve(connection: Any, function: Callable[[Any], Any]) -> None:
     """What a worker process does: answer batches until the parent closes the pipe or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    _limit_memory()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send(_READY)
         while True:
             connection.send([function(item) for item in connection.recv()])
+
+
+def _limit_memory() -> None:
+    """Have the system refuse memory beyond `MEMORY`: a text that takes it all would cost other processes their lives."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
 
 
 class _Pool(Generic[Item, Result]):
