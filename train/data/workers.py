@@ -111,7 +111,7 @@ def _serve(connection: Any, function: Callable[[Any], Any]) -> None:
 
 
 def _limit_memory() -> None:
-    """Have the system refuse memory beyond `MEMORY`: a text that takes it all would cost other processes their lives."""
+    """Have the system refuse memory beyond `MEMORY`: a text that took it all would cost other processes their lives."""
     try:
         import resource
     except ImportError:  # Windows
