@@ -24,7 +24,7 @@ EXTRAS = {
     "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=1.0"],
 }
 TOOLS = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.14", "mypy>=1.18", "types-PyYAML"]
-EXTRAS["dev"] = TOOLS + [requirement for name in ("corpus", "onnx", "scale", "mteb", "docs") for requirement in EXTRAS[name]]
+EXTRAS["dev"] = TOOLS + [requirement for extra in EXTRAS.values() for requirement in extra]
 
 setup(
     name="open-codesage",

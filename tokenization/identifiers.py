@@ -154,6 +154,7 @@ class _Names:
         ends: Byte behind each name.
         texts: The names, with their sigils: `$count` and `count` are different things.
         roles: What the query says of each.
+        distinct: Roles and names that occur.
         imported: Names that imports bind.
         uses: Roles by name.
         plain: Kinds of the definitions that are reached by the plain name, by name.
@@ -165,8 +166,7 @@ class _Names:
         captures = source.captures("identifiers")
         found: dict[int, tuple[int, str]] = {}
         for role in _ROLES:
-            for node in captures.get(role, ()):
-                start, end = node.byte_range
+            for start, end in _spans(captures, role):
                 found[start] = end, role
         for first, last in _spans(captures, "unparsed"):
             for match in _WORD_OF_CODE.finditer(source.data, first, last):
@@ -186,9 +186,9 @@ class _Names:
                     del found[start]
 
         self.source = source
-        self.starts = [start for start in starts if found.get(start, (0, ""))[0] > start]
-        self.ends = [found[start][0] for start in self.starts]
-        self.roles = [found[start][1] for start in self.starts]
+        names = [(start, *found[start]) for start in starts if start in found]
+        names = [name for name in names if name[1] > name[0]]
+        self.starts, self.ends, self.roles = map(list, zip(*names, strict=True)) if names else ([], [], [])
         self.texts = source.slices(zip(self.starts, self.ends, strict=True))
         if symbol := source.language.symbol:
             self.texts = [text.removeprefix(symbol) for text in self.texts]
@@ -206,7 +206,8 @@ class _Names:
         self.members: defaultdict[str, set[str]] = defaultdict(set)
         self.parameters: set[str] = set()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)
-        for role, name in set(zip(self.roles, self.texts, strict=True)):
+        self.distinct = set(zip(self.roles, self.texts, strict=True))
+        for role, name in self.distinct:
             self.uses[name].add(role)
             if role in _DEFINITIONS:
                 kind, _, reach = role.partition(".")
@@ -231,7 +232,7 @@ def _spans(captures: dict[str, list[tree_sitter.Node]], name: str) -> list[tuple
 def _kinds(names: _Names) -> list[Kind | None]:
     """The kind of each name, None where it is no identifier of this file."""
     uses = list(zip(names.roles, names.texts, strict=True))
-    in_file = {use: _kind_in_file(names, *use) for use in set(uses)}
+    in_file = {use: _kind_in_file(names, *use) for use in names.distinct}
     kinds = [in_file[use] for use in uses]
     _narrow_to_scopes(names, kinds)
     _drop_members_of_others(names, kinds)

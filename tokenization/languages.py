@@ -33,7 +33,8 @@ class Grammar:
     queries: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+# Rows of a table are told apart by identity, whose hash costs nothing.
+@dataclass(frozen=True, eq=False)
 class Language:
     """One row of the table.
 
