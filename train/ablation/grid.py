@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import ConfigError, make_config, read_recipe
+from ..config import ConfigError, make_config, merge, read_recipe
 from ..stages.contrast import ContrastConfig
 from ..stages.pretrain import PretrainConfig
 from ..stages.tokenizer import TokenizerConfig
@@ -208,15 +208,6 @@ def read_grid(recipe: str) -> Grid:
     return grid
 
 
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The base with the changes; mappings in it are changed entry by entry."""
-    result = dict(base)
-    for key, value in changes.items():
-        inner = result.get(key)
-        result[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return result
-
-
 def _cells(cells: Sequence[Any], stages: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
     """The cells with what they take over from those that they are like."""
     complete: dict[str, dict[str, Any]] = {}
@@ -232,7 +223,7 @@ def _cells(cells: Sequence[Any], stages: Mapping[str, Any], path: Path) -> list[
         like = cell.get("like")
         if like is not None and like not in complete:
             raise ConfigError(f"{path}: cell {name!r} is like {like!r}, but no cell before it has that name")
-        complete[name] = merged(complete[like] if like else {}, {k: v for k, v in cell.items() if k != "like"})
+        complete[name] = merge(complete[like] if like else {}, {k: v for k, v in cell.items() if k != "like"})
     return list(complete.values())
 
 
@@ -242,7 +233,7 @@ def _along(cells: list[dict[str, Any]], points: Sequence[Any], path: Path) -> li
         if not isinstance(point, dict) or "name" not in point:
             raise ConfigError(f"{path}: axis: every point needs a name and what it changes in the stages")
     return [
-        merged(cell, {k: v for k, v in point.items() if k != "name"})
+        merge(cell, {k: v for k, v in point.items() if k != "name"})
         | {"name": f"{cell['name']} @{point['name']}", "series": cell["name"], "x": str(point["name"])}
         for cell in cells
         for point in points
@@ -258,7 +249,7 @@ def _cell(cell: Mapping[str, Any], stages: Mapping[str, Any], path: Path) -> Cel
     for place, name in enumerate(chain):
         if name not in stages:
             raise ConfigError(f"{where}: there is no stage {name!r} in stages; known: {', '.join(stages)}")
-        settings = merged(stages[name] or {}, cell.get(name) or {})
+        settings = merge(stages[name] or {}, cell.get(name) or {})
         command = settings.pop("command", None)
         if command not in COMMANDS:
             raise ConfigError(f"{path}: stage {name!r}: its command is {command!r}; known: {', '.join(COMMANDS)}")
@@ -277,7 +268,7 @@ def _cell(cell: Mapping[str, Any], stages: Mapping[str, Any], path: Path) -> Cel
             raise ConfigError(f"{where}: at needs a last stage of contrast with at least so many steps")
         resolved[-1] = (
             command,
-            merged(settings, {"save_steps": math.gcd(*at, last), "trainer": {"save_total_limit": None}}),
+            merge(settings, {"save_steps": math.gcd(*at, last), "trainer": {"save_total_limit": None}}),
         )
     return Cell(cell["name"], tuple(resolved), at, str(cell.get("series", cell["name"])), cell.get("x"))
 
