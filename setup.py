@@ -40,7 +40,7 @@ setup(
     package_data={
         "open_codesage.modeling": ["py.typed"],
         "open_codesage.tokenization": ["py.typed", "queries/*/*.scm", "queries/*/*.txt"],
-        "open_codesage.train": ["py.typed", "recipes/*.yaml", "recipes/*/*"],
+        "open_codesage.train": ["py.typed", "recipes/*.yaml", "recipes/*/*", "ablation/*.yaml"],
         "open_codesage.model_cards": ["*.md", "*/*", "*/*/*"],
     },
     include_package_data=False,

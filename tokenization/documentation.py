@@ -21,7 +21,8 @@ class Convention:
 
     Attributes:
         unwrap: Takes comment markers or quotes off the raw text.
-        inline: Patterns of inline markup with what stands in their place, applied in order.
+        inline: Patterns of inline markup with what stands in their place, applied in order; before each a character
+            without which it is not there (empty if there is none), since most texts lack most of them.
         end: Pattern of a line at which the description is over (tags, sections, examples).
         aside: Pattern of what is no part of the description although more of it follows: lines on parameters.
         description: Pattern of a tag that a description stands behind where none stands before the first tag.
@@ -29,7 +30,7 @@ class Convention:
     """
 
     unwrap: Callable[[str], str]
-    inline: tuple[tuple[re.Pattern[str], str], ...]
+    inline: tuple[tuple[str, re.Pattern[str], str], ...]
     end: re.Pattern[str]
     aside: re.Pattern[str] | None = None
     description: re.Pattern[str] | None = None
@@ -117,10 +118,11 @@ def _unwrap_c_comment(raw: str) -> str:
 
 
 _PROSE_MARKUP = (
-    (re.compile(r"<!--.*?-->", re.DOTALL), " "),
-    (re.compile(r"</?(?:p|br|pre|ul|ol|dl|table|blockquote|div|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE), "\n\n"),
-    (re.compile(r"<(?:li|dt|tr)\b[^<>]*>", re.IGNORECASE), "\n- "),
+    ("<", re.compile(r"<!--.*?-->", re.DOTALL), " "),
+    ("<", re.compile(r"</?(?:p|br|pre|ul|ol|dl|table|blockquote|div|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE), "\n\n"),
+    ("<", re.compile(r"<(?:li|dt|tr)\b[^<>]*>", re.IGNORECASE), "\n- "),
     (
+        "<",
         re.compile(
             r"<(?:/|(?<!\w<))(?:a|abbr|b|big|center|cite|code|dd|del|dfn|dt|em|font|i|img|ins|kbd|li|q|s|samp|small|span|strike"
             r"|strong|sub|sup|tbody|td|tfoot|th|thead|tr|tt|u|var)(?:\s[^<>]*)?/?>",
@@ -129,8 +131,8 @@ _PROSE_MARKUP = (
         "",
     ),
     # _name_, %%name%%, [[Name]]
-    (re.compile(r"(?<!\w)_([A-Za-z]+)_(?!\w)"), r"\1"),
-    (re.compile(r"%%(\w+)%%|\[\[(\w+)\]\]"), r"\1\2"),
+    ("_", re.compile(r"(?<!\w)_([A-Za-z]+)_(?!\w)"), r"\1"),
+    ("", re.compile(r"%%(\w+)%%|\[\[(\w+)\]\]"), r"\1\2"),
 )
 _URL = re.compile(r"<?\b(?:https?|ftp)://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}]>?")
 # Where a URL was (NUL: no text has one), with the brackets in which nothing else is left, or the sentence.
@@ -143,11 +145,11 @@ _URL_GONE = re.compile(
 _EMPHASIS = re.compile(r"\*(?<![\w*]\*)(\*?)([^\s*](?:[^*\n]*[^\s*])?)\*\1(?![\w*])")
 _MARKDOWN_TARGET = r"\((?:[^()\s]|\([^()\s]*\))*+(?:\s[^()\n]*)?\)"
 _MARKDOWN = (
-    (re.compile(r"\\(?=[\n{}@<>\[\]_*`])"), ""),
-    (re.compile(r"!\[[^\[\]]*\]" + _MARKDOWN_TARGET), ""),
-    (re.compile(r"\[([^\[\]]+)\]" + _MARKDOWN_TARGET), r"\1"),
-    (re.compile(r"``([^`\n]+)``|`([^`\n]+)`"), r"\1\2"),
-    (_EMPHASIS, r"\2"),
+    ("\\", re.compile(r"\\(?=[\n{}@<>\[\]_*`])"), ""),
+    ("[", re.compile(r"!\[[^\[\]]*\]" + _MARKDOWN_TARGET), ""),
+    ("[", re.compile(r"\[([^\[\]]+)\]" + _MARKDOWN_TARGET), r"\1"),
+    ("`", re.compile(r"``([^`\n]+)``|`([^`\n]+)`"), r"\1\2"),
+    ("*", _EMPHASIS, r"\2"),
 )
 # Possessive, as what stands before it: an unclosed brace is given up at once.
 _BRACED = r"((?:[^{}]|\{[^{}]*\})*+)"
@@ -170,20 +172,22 @@ CONVENTIONS: dict[str, Convention] = {
         unwrap=_unwrap_c_comment,
         inline=(
             # name: (annotation of gtk-doc) (another)
-            (re.compile(r"\A(\s*\w+[ \t]*:)(?:[ \t]*\([a-z-]+(?:[ \t][^()\n]*)?\))+[ \t:]*$", re.MULTILINE), r"\1"),
+            ("", re.compile(r"\A(\s*\w+[ \t]*:)(?:[ \t]*\([a-z-]+(?:[ \t][^()\n]*)?\))+[ \t:]*$", re.MULTILINE), r"\1"),
             # some_name() - text of kernel-doc, also where the name is an old one
-            (re.compile(r"\A\s*(?:function\s+)?\w+(?:\(\)|_\w+)[ \t]+--?[ \t]+(?=\S)", re.IGNORECASE), ""),
+            ("-", re.compile(r"\A\s*(?:function\s+)?\w+(?:\(\)|_\w+)[ \t]+--?[ \t]+(?=\S)", re.IGNORECASE), ""),
             (
+                ":",
                 re.compile(
                     r"^[ \t]*\**(?:Abstract|Description|Purpose|Summary)\**[ \t]*:\**[ \t]*", re.M | re.IGNORECASE
                 ),
                 "",
             ),
             # what javah writes
-            (re.compile(r"^[ \t]*(?:Class|Method|Signature):[ \t]+\S+[ \t]*$", re.MULTILINE), ""),
+            (":", re.compile(r"^[ \t]*(?:Class|Method|Signature):[ \t]+\S+[ \t]*$", re.MULTILINE), ""),
             # \ref target "label", \c word, \f$ formula \f$
-            (re.compile(r"[\\@](?:sub)?ref[ \t]+\S+[ \t]+\"([^\"\n]+)\""), r"\1"),
+            ('"', re.compile(r"[\\@](?:sub)?ref[ \t]+\S+[ \t]+\"([^\"\n]+)\""), r"\1"),
             (
+                "",
                 re.compile(
                     r"[\\@](?:(?:a|b|c|e|em|p|(?:sub)?ref|link|endlink|l|internal)\b(?![ \t]*:)|f[$\[\]])[ \t]*"
                 ),
@@ -191,13 +195,14 @@ CONVENTIONS: dict[str, Convention] = {
             ),
             # @argument, %CONSTANT, #Type, &struct name
             (
+                "@",
                 re.compile(r"^([ \t]*)@(?!" + _DOXYGEN_TAG + r"\b)(?=[A-Za-z_]\w*(?![\w.]*[ \t]*:))", re.MULTILINE),
                 r"\1",
             ),
-            (re.compile(r"(?<=[^\s*][ \t(/'\"])@(?=[A-Za-z_])"), ""),
-            (re.compile(r"(?<![\w%#&.])(?:%(?=[A-Za-z_]\w\w)|#(?=[A-Z]\w)|&(?=[A-Za-z_]\w))"), ""),
-            (re.compile(r"``([^`\n]+)``|`([^`\n']+)[`']"), r"\1\2"),
-            (_EMPHASIS, r"\2"),
+            ("@", re.compile(r"(?<=[^\s*][ \t(/'\"])@(?=[A-Za-z_])"), ""),
+            ("", re.compile(r"(?<![\w%#&.])(?:%(?=[A-Za-z_]\w\w)|#(?=[A-Z]\w)|&(?=[A-Za-z_]\w))"), ""),
+            ("`", re.compile(r"``([^`\n]+)``|`([^`\n']+)[`']"), r"\1\2"),
+            ("*", _EMPHASIS, r"\2"),
         ),
         end=re.compile(
             r"^[ \t]*(?:[@\\](?:" + _DOXYGEN_TAG + r")\b(?![ \t]*:)|(?:" + _C_SECTION + r")[ \t]*:"
@@ -219,21 +224,21 @@ CONVENTIONS: dict[str, Convention] = {
         unwrap=_unwrap_docstring,
         inline=(
             # :role:`title <target>`, :role:`~module.name`, :role:`name`
-            (re.compile(r":[A-Za-z][\w:+.-]*:`([^`<]+?)\s*<[^`<>]*>`"), r"\1"),
-            (re.compile(r":[A-Za-z][\w:+.-]*:`~(?:[^`]*\.)?([^`.]+)`"), r"\1"),
-            (re.compile(r":[A-Za-z][\w:+.-]*:`([^`]+)`"), r"\1"),
+            ("<", re.compile(r":[A-Za-z][\w:+.-]*:`([^`<]+?)\s*<[^`<>]*>`"), r"\1"),
+            ("`", re.compile(r":[A-Za-z][\w:+.-]*:`~(?:[^`]*\.)?([^`.]+)`"), r"\1"),
+            ("`", re.compile(r":[A-Za-z][\w:+.-]*:`([^`]+)`"), r"\1"),
             # `~module.name`, |Name|, [1]_, [Citation]_
-            (re.compile(r"(?<!`)`~(?:[A-Za-z_]\w*\.)+(\w+)`(?!`)"), r"\1"),
-            (re.compile(r"(?<![\w|])\|([A-Z][A-Za-z][\w.]*)\|(?![\w|])"), r"\1"),
-            (re.compile(r"[ \t]?(?<![\w\])])\[[#*\d]+\]_(?!\w)"), ""),
-            (re.compile(r"(?<![\w\])])\[([A-Za-z][\w.-]*)\]_(?!\w)"), r"\1"),
-            (re.compile(r"`([^`<\n]+?)\s*<[^`<>]*>`__?"), r"\1"),
+            ("`", re.compile(r"(?<!`)`~(?:[A-Za-z_]\w*\.)+(\w+)`(?!`)"), r"\1"),
+            ("|", re.compile(r"(?<![\w|])\|([A-Z][A-Za-z][\w.]*)\|(?![\w|])"), r"\1"),
+            ("[", re.compile(r"[ \t]?(?<![\w\])])\[[#*\d]+\]_(?!\w)"), ""),
+            ("[", re.compile(r"(?<![\w\])])\[([A-Za-z][\w.-]*)\]_(?!\w)"), r"\1"),
+            ("<", re.compile(r"`([^`<\n]+?)\s*<[^`<>]*>`__?"), r"\1"),
             # L{link}, C{code} and the like of epytext
-            (re.compile(r"[A-Z]\{([^{}]*)\}"), r"\1"),
-            (re.compile(r"[ \t]*\((?:PRIVATE|private)\)(?=\.)"), ""),
-            (re.compile(r"``([^`]+)``"), r"\1"),
-            (re.compile(r"`([^`\n]+)`_{0,2}"), r"\1"),
-            (_EMPHASIS, r"\2"),
+            ("{", re.compile(r"[A-Z]\{([^{}]*)\}"), r"\1"),
+            ("(", re.compile(r"[ \t]*\((?:PRIVATE|private)\)(?=\.)"), ""),
+            ("`", re.compile(r"``([^`]+)``"), r"\1"),
+            ("`", re.compile(r"`([^`\n]+)`_{0,2}"), r"\1"),
+            ("*", _EMPHASIS, r"\2"),
         ),
         end=re.compile(
             r"""^[ \t]*(?:
@@ -253,13 +258,13 @@ CONVENTIONS: dict[str, Convention] = {
     "javadoc": Convention(
         unwrap=_unwrap_block_comment,
         inline=(
-            (re.compile(r"\{@inheritDoc\s*\}", re.IGNORECASE), ""),
-            (re.compile(r"\{@return\s++(?:[Rr]eturns?\s++)?" + _BRACED + r"\}"), r"Returns \1."),
+            ("{", re.compile(r"\{@inheritDoc\s*\}", re.IGNORECASE), ""),
+            ("{", re.compile(r"\{@return\s++(?:[Rr]eturns?\s++)?" + _BRACED + r"\}"), r"Returns \1."),
             # {@link Class#member(types) label}, {@link Class#member(types)}, {@link #member}, {@link Class}
-            (re.compile(r"\{@link(?:plain)?\s+[^\s{}()]+(?:\([^(){}]*\))?\s++" + _BRACED + r"\}"), r"\1"),
-            (re.compile(r"\{@link(?:plain)?\s+([^\s{}()#]+)#([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1.\2"),
-            (re.compile(r"\{@link(?:plain)?\s+#?([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1"),
-            (re.compile(r"\{@\w+\s*+#?" + _BRACED + r"\}"), r"\1"),
+            ("{", re.compile(r"\{@link(?:plain)?\s+[^\s{}()]+(?:\([^(){}]*\))?\s++" + _BRACED + r"\}"), r"\1"),
+            ("{", re.compile(r"\{@link(?:plain)?\s+([^\s{}()#]+)#([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1.\2"),
+            ("{", re.compile(r"\{@link(?:plain)?\s+#?([^\s{}()]+)(?:\([^(){}]*\))?\s*\}"), r"\1"),
+            ("{", re.compile(r"\{@\w+\s*+#?" + _BRACED + r"\}"), r"\1"),
         ),
         end=re.compile(r"^[ \t]*@[A-Za-z]\w*", re.MULTILINE),
         entities=True,
@@ -267,12 +272,12 @@ CONVENTIONS: dict[str, Convention] = {
     "jsdoc": Convention(
         unwrap=_unwrap_block_comment,
         inline=(
-            (re.compile(r"\{@inheritDoc\b[^{}]*\}", re.IGNORECASE), ""),
+            ("{", re.compile(r"\{@inheritDoc\b[^{}]*\}", re.IGNORECASE), ""),
             # [label]{@link target}, {@link target|label}, {@link target label}, {@link module:path~target}
-            (re.compile(r"\[([^\[\]]+)\]\{@(?:link\w*|tutorial)\s[^{}]*\}"), r"\1"),
-            (re.compile(r"\{@(?:link\w*|tutorial)\s+[^\s|{}]+(?:\s+|\s*\|\s*)([^\s|{}][^{}]*)\}"), r"\1"),
-            (re.compile(r"\{@(?:link\w*|tutorial)\s+(?:module:[\w./-]*[~#.])?#?([^\s|{}]+)\s*\}"), r"\1"),
-            (re.compile(r"\{@\w+\s*+" + _BRACED + r"\}"), r"\1"),
+            ("{", re.compile(r"\[([^\[\]]+)\]\{@(?:link\w*|tutorial)\s[^{}]*\}"), r"\1"),
+            ("{", re.compile(r"\{@(?:link\w*|tutorial)\s+[^\s|{}]+(?:\s+|\s*\|\s*)([^\s|{}][^{}]*)\}"), r"\1"),
+            ("{", re.compile(r"\{@(?:link\w*|tutorial)\s+(?:module:[\w./-]*[~#.])?#?([^\s|{}]+)\s*\}"), r"\1"),
+            ("{", re.compile(r"\{@\w+\s*+" + _BRACED + r"\}"), r"\1"),
             *_MARKDOWN,
         ),
         end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|Examples?:?[ \t]*$)", re.MULTILINE),
@@ -288,20 +293,20 @@ CONVENTIONS: dict[str, Convention] = {
     "godoc": Convention(
         unwrap=_unwrap_go_comment,
         inline=(
-            (re.compile(r"``([^`'\n]+)''"), r"\1"),
-            (re.compile(r"`([^`\n]+)`"), r"\1"),
+            ("`", re.compile(r"``([^`'\n]+)''"), r"\1"),
+            ("`", re.compile(r"`([^`\n]+)`"), r"\1"),
             # [Name], [*Name], [package.Name]
-            (re.compile(r"(?<![\w\])])\[\*?([A-Za-z_][\w.]*)\](?![\w(\[])"), r"\1"),
+            ("[", re.compile(r"(?<![\w\])])\[\*?([A-Za-z_][\w.]*)\](?![\w(\[])"), r"\1"),
         ),
         end=re.compile(r"^(?:Deprecated:|BUG\(\w+\)|TODO\b|FIXME\b|XXX\b|#\s|Examples?:[ \t]*$)", re.MULTILINE),
     ),
     "phpdoc": Convention(
         unwrap=_unwrap_block_comment,
         inline=(
-            (re.compile(r"\{@inheritdoc\b[^{}]*\}", re.IGNORECASE), ""),
-            (re.compile(r"\{@(?:link|see)\s+[^\s{}]+\s+([^{}]+)\}"), r"\1"),
-            (re.compile(r"\{@(?:link|see)\s+([^\s{}]+)\s*\}"), r"\1"),
-            (re.compile(r"\{@\w+\s*+" + _BRACED + r"\}+"), r"\1"),
+            ("{", re.compile(r"\{@inheritdoc\b[^{}]*\}", re.IGNORECASE), ""),
+            ("{", re.compile(r"\{@(?:link|see)\s+[^\s{}]+\s+([^{}]+)\}"), r"\1"),
+            ("{", re.compile(r"\{@(?:link|see)\s+([^\s{}]+)\s*\}"), r"\1"),
+            ("{", re.compile(r"\{@\w+\s*+" + _BRACED + r"\}+"), r"\1"),
             *_MARKDOWN,
         ),
         end=re.compile(r"^[ \t]*(?:@[A-Za-z]|```|~~~|#{1,6}[ \t]|#@|Examples?:?[ \t]*$)", re.MULTILINE),
@@ -310,33 +315,36 @@ CONVENTIONS: dict[str, Convention] = {
     "xmldoc": Convention(
         unwrap=_unwrap_xml_comment,
         inline=(
-            (re.compile(r"<!\[CDATA\[|\]\]>"), ""),
+            ("", re.compile(r"<!\[CDATA\[|\]\]>"), ""),
             # <see cref="M:Name.Space.Class.Member(types)"/>, <see cref="Member{T}"/>, <paramref name="x"/>: the name
             # alone. Those that close themselves come first: what follows them is no label of theirs.
             (
+                "<",
                 re.compile(
                     r"<(?:see|seealso|paramref|typeparamref)\s+(?:cref|name|langword)\s*=\s*[\"'](?=[^\"'<>]*+[\"']\s*/>)\s*+"
                     r"(?:[A-Z!]:)?(?:[\w.:]*[.:])?([\w#]+)[^\"'<>]*+[\"']\s*/>"
                 ),
                 r"\1",
             ),
-            (re.compile(r"<(?:see|seealso)\s[^<>]*/>"), ""),
-            (re.compile(r"<(see|seealso|paramref|typeparamref|c)\b[^<>]*>([^<>]*)</\1>"), r"\2"),
-            (re.compile(r"<code\b[^<>]*>([^<>\n]*)</code>"), r"\1"),
-            (re.compile(r"</?para\s*/?>|<code\b[^<>]*>|</code>|</?list\b[^<>]*>"), "\n\n"),
-            (re.compile(r"<item\s*>"), "\n- "),
-            (re.compile(r"</?(?:item|term|description|listheader|summary)\s*/?>"), " "),
+            ("<", re.compile(r"<(?:see|seealso)\s[^<>]*/>"), ""),
+            ("<", re.compile(r"<(see|seealso|paramref|typeparamref|c)\b[^<>]*>([^<>]*)</\1>"), r"\2"),
+            ("<", re.compile(r"<code\b[^<>]*>([^<>\n]*)</code>"), r"\1"),
+            ("<", re.compile(r"</?para\s*/?>|<code\b[^<>]*>|</code>|</?list\b[^<>]*>"), "\n\n"),
+            ("<", re.compile(r"<item\s*>"), "\n- "),
+            ("<", re.compile(r"</?(?:item|term|description|listheader|summary)\s*/?>"), " "),
             (
+                "<",
                 re.compile(
                     r"<(param|typeparam|exception|permission)\s+(?:name|cref)\s*=\s*[\"'](?:[A-Z!]:)?([^\"'<>]*)[\"']\s*/?>"
                 ),
                 "\n\n@\\1 \\2 ",
             ),
             (
+                "<",
                 re.compile(r"<(returns?|remarks?|value|example|seealso|overloads|devdoc|internalonly)\b[^<>]*>"),
                 "\n\n@\\1 ",
             ),
-            (re.compile(r"</?[A-Za-z]\w*(?:\s+\w+\s*=\s*[\"'][^\"'<>]*[\"'])*\s*/?>"), ""),
+            ("<", re.compile(r"</?[A-Za-z]\w*(?:\s+\w+\s*=\s*[\"'][^\"'<>]*[\"'])*\s*/?>"), ""),
         ),
         end=re.compile(r"^[ \t]*@[A-Za-z]", re.MULTILINE),
         entities=True,
@@ -345,26 +353,27 @@ CONVENTIONS: dict[str, Convention] = {
         unwrap=_unwrap_hash_comment,
         inline=(
             # Code in front of the text; what is called how, up to the first line that is not indented.
-            (re.compile(r"\A(?:[ \t]*\n)*(?:[ \t]{2,}\S[^\n]*\n(?:[ \t]*\n)*)+(?=\S)"), ""),
-            (re.compile(r"^[ \t]*:?call-seq:[^\n]*\n(?:(?:[ \t]+\S[^\n]*|[ \t]*)\n)*+", re.MULTILINE), ""),
-            (re.compile(r"(?<!\S):[a-z][\w-]*:(?!\S)"), ""),
+            ("", re.compile(r"\A(?:[ \t]*\n)*(?:[ \t]{2,}\S[^\n]*\n(?:[ \t]*\n)*)+(?=\S)"), ""),
+            (":", re.compile(r"^[ \t]*:?call-seq:[^\n]*\n(?:(?:[ \t]+\S[^\n]*|[ \t]*)\n)*+", re.MULTILINE), ""),
+            (":", re.compile(r"(?<!\S):[a-z][\w-]*:(?!\S)"), ""),
             # TomDoc
-            (re.compile(r"\A\s*(?:Public|Internal|Private|Protected)(?:\s+API)?:\s+"), ""),
+            (":", re.compile(r"\A\s*(?:Public|Internal|Private|Protected)(?:\s+API)?:\s+"), ""),
             # {label}[target], label[rdoc-ref:target], {Name#member label}, {Name#member}
-            (re.compile(r"\{([^{}\n]+)\}\[[^\[\]\s]*\]"), r"\1"),
-            (re.compile(r"(?<![\w.:#])(\w[\w.:#]*+)\[(?:rdoc-\w+|https?|link|mailto|ftp):[^\[\]\s]*\]"), r"\1"),
-            (re.compile(r"rdoc-ref:([\w.:#]*\w[?!=]?)"), r"\1"),
+            ("{", re.compile(r"\{([^{}\n]+)\}\[[^\[\]\s]*\]"), r"\1"),
+            ("[", re.compile(r"(?<![\w.:#])(\w[\w.:#]*+)\[(?:rdoc-\w+|https?|link|mailto|ftp):[^\[\]\s]*\]"), r"\1"),
+            (":", re.compile(r"rdoc-ref:([\w.:#]*\w[?!=]?)"), r"\1"),
             (
+                "{",
                 re.compile(
                     r"\{(?:[A-Z][\w:]*+[#.]?+[\w?!=]*+|[#.]\w+[?!=]?|(?:file|include):[^\s{}]++)\s++([^{}=][^{}]*)\}"
                 ),
                 r"\1",
             ),
-            (re.compile(r"\{#?([A-Z][\w:]*(?:[#.]\w+[?!=]?)?|[#.]\w+[?!=]?)\}"), r"\1"),
+            ("{", re.compile(r"\{#?([A-Z][\w:]*(?:[#.]\w+[?!=]?)?|[#.]\w+[?!=]?)\}"), r"\1"),
             # {member}, not a block or a part of a path
-            (re.compile(r"(?<![^\s(])\{([a-z]\w*[?!]?)\}(?![\w/])"), r"\1"),
-            (re.compile(r"\\(?=[A-Z#:_<*+{])"), ""),
-            (re.compile(r"(?<![\w+])\+([\w:.#@$&!?=<>\[\]()'\"/*-]+)\+(?![\w+])"), r"\1"),
+            ("{", re.compile(r"(?<![^\s(])\{([a-z]\w*[?!]?)\}(?![\w/])"), r"\1"),
+            ("\\", re.compile(r"\\(?=[A-Z#:_<*+{])"), ""),
+            ("+", re.compile(r"(?<![\w+])\+([\w:.#@$&!?=<>\[\]()'\"/*-]+)\+(?![\w+])"), r"\1"),
             *_MARKDOWN,
         ),
         end=re.compile(
@@ -397,8 +406,9 @@ def clean(raw: str, convention: Convention) -> str:
     text = re.sub(r"\r\n?", "\n", convention.unwrap(raw))
     if not text.isascii():
         text = ftfy.fix_text(text, unescape_html=False)
-    for pattern, replacement in (*convention.inline, *_PROSE_MARKUP):
-        text = pattern.sub(replacement, text)
+    for mark, pattern, replacement in (*convention.inline, *_PROSE_MARKUP):
+        if mark in text:
+            text = pattern.sub(replacement, text)
     if "://" in text:
         text = _URL_GONE.sub("", _URL.sub("\0", text))
     if convention.entities:

@@ -17,9 +17,10 @@ processes.
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import metadata, resources
 from typing import Literal, NamedTuple, get_args
@@ -293,7 +294,15 @@ def definition_of(language: str) -> str:
     wheels = {"tree_sitter", *(grammar.module for grammar in row.grammars)}
     versions = [f"{wheel} {metadata.version(wheel)}" for wheel in sorted(wheels)]
     files = [_resource(row, row.grammars, name) for name in ("identifiers.scm", "builtins.txt")]
-    return "\n".join([repr(row), *versions, *files])
+    settings = [f"{setting.name} {_spelled(getattr(row, setting.name))}" for setting in fields(row)]
+    return "\n".join([*settings, *versions, *files])
+
+
+def _spelled(value: object) -> str:
+    """A value of the table in the same letters in every process: a set has its own order, long patterns are cut."""
+    if isinstance(value, frozenset):
+        return repr(sorted(value))
+    return repr((value.pattern, value.flags) if isinstance(value, re.Pattern) else value)
 
 
 def _resource(language: Language, grammars: Iterable[Grammar], name: str) -> str:

@@ -1,6 +1,9 @@
 """Parsing under limits: positions are those of the text, and no text hangs, crashes or disappears without a reason."""
 
 import gc
+import os
+import subprocess
+import sys
 import sysconfig
 import time
 import tracemalloc
@@ -246,3 +249,23 @@ def test_a_parse_leaves_no_memory_behind():
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 20 * len(text) / 10  # 40 times as much with bytes.
+
+
+def test_what_defines_a_language_is_told_in_the_same_way_by_every_process():
+    """Rows that were prepared with it are found again: sets of strings have another order in each process."""
+    program = "from open_codesage.tokenization.languages import LANGUAGES\n"
+    program += "from open_codesage.tokenization.source import definition_of\n"
+    program += "print(repr(LANGUAGES['javascript'].transparent), [definition_of(language) for language in LANGUAGES])"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    ]
+    sets, definitions = zip(*(line.split(") ", 1) for line in said), strict=True)
+    assert len(set(sets)) > 1
+    assert len(set(definitions)) == 1
