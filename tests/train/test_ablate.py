@@ -251,6 +251,12 @@ def test_what_a_grid_needs_is_asked_for(tmp_path):
         read_grid("nothing")
 
 
+def test_a_folder_of_a_recipe_s_name_does_not_hide_it(tmp_path, monkeypatch):
+    (tmp_path / "stages").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_grid("stages").path.is_relative_to(RECIPES)
+
+
 @pytest.mark.parametrize("name", sorted(file.stem for file in RECIPES.glob("*.yaml")))
 def test_the_recipes_of_the_package_are_sound(name):
     grid = read_grid(name)

@@ -162,7 +162,7 @@ def read_grid(recipe: str) -> Grid:
         ConfigError: the recipe is not there, or not sound; the message names the place.
     """
     path = Path(recipe)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not path.is_file():
         path = RECIPES / f"{recipe}.yaml"
         if not path.is_file():
             raise ConfigError(
