@@ -63,23 +63,23 @@ def main(config: SampleConfig) -> Path:
     corpus = Corpus(config.corpus)
     languages = config.languages or None
     with new_folder(config.output) as folder:
-        with PartWriter(folder / "files", FILE_COLUMNS) as files:
-            for rows in (
-                _some(corpus.files("train", languages), config.files, config.seed),
-                _some(corpus.files("held_out", languages), config.held_out, config.seed),
-            ):
-                for row in rows.select_columns(list(FILE_COLUMNS)):
-                    files.write(row)
-        with PartWriter(folder / "functions", FUNCTION_COLUMNS) as functions:
-            for rows in (
-                _some(corpus.functions("train", languages), config.functions, config.seed),
-                _some(corpus.functions("held_out", languages), config.held_out, config.seed),
-            ):
-                for row in rows.select_columns(list(FUNCTION_COLUMNS)):
-                    functions.write(row)
+        written = {}
+        for name, columns, read, most in (
+            ("files", FILE_COLUMNS, corpus.files, config.files),
+            ("functions", FUNCTION_COLUMNS, corpus.functions, config.functions),
+        ):
+            with PartWriter(folder / name, columns) as writer:
+                for rows in (
+                    _some(read("train", languages), most, config.seed),
+                    _some(read("held_out", languages), config.held_out, config.seed),
+                ):
+                    for row in rows.select_columns(list(columns)):
+                        writer.write(row)
+            written[name] = writer.rows
         held_out = {"units": sorted(corpus.held_out_units)}
         (folder / "held_out.json").write_text(json.dumps(held_out) + "\n", encoding="utf-8")
-    say(f"sample: {files.rows:,} files and {functions.rows:,} functions of {config.corpus} -> {config.output}")
+    files, functions = written["files"], written["functions"]
+    say(f"sample: {files:,} files and {functions:,} functions of {config.corpus} -> {config.output}")
     return config.output
 
 
@@ -87,13 +87,10 @@ def _some(rows: "datasets.Dataset", most: int | None, seed: int) -> "datasets.Da
     """At most so many rows of each language, in the order of the dataset."""
     import numpy as np
 
+    from ..data.mixture import rows_by_language
     from ..data.randomness import permutation
 
     if most is None:
         return rows
-    languages = np.array(rows["language"][:])
-    chosen = [
-        own[permutation(seed, len(own))[:most]]
-        for own in (np.flatnonzero(languages == language) for language in np.unique(languages))
-    ]
+    chosen = [own[permutation(seed, len(own))[:most]] for own in rows_by_language(rows)]
     return rows.select(np.sort(np.concatenate(chosen))) if chosen else rows

@@ -10,6 +10,7 @@ depend on the seed and the rows' order only.
 
 import datasets
 import numpy as np
+import numpy.typing as npt
 
 from .randomness import derive, permutation
 
@@ -32,15 +33,20 @@ def mix_languages(rows: datasets.Dataset, exponent: float, seed: int) -> dataset
         raise ValueError(f"language_exponent is {exponent}: give a number from 0 (equal shares) to 1 (as they are)")
     if exponent == 1 or not len(rows):
         return rows
-    names, languages, sizes = np.unique(np.array(rows["language"][:]), return_inverse=True, return_counts=True)
-    weights = sizes.astype(float) ** exponent
+    groups = rows_by_language(rows)
+    weights = np.array([float(len(own)) for own in groups]) ** exponent
     wanted = np.maximum(1, np.rint(len(rows) * weights / weights.sum())).astype(int)
     drawn = []
-    for number in range(len(names)):
-        own = np.flatnonzero(languages == number)
+    for number, own in enumerate(groups):
         whole, rest = divmod(int(wanted[number]), len(own))
         drawn += [np.repeat(own, whole), own[permutation(derive(seed, number), len(own))[:rest]]]
     return rows.select(np.sort(np.concatenate(drawn)))
+
+
+def rows_by_language(rows: datasets.Dataset) -> list[npt.NDArray[np.int64]]:
+    """The numbers of the rows of each language, languages by name."""
+    languages = np.array(rows["language"][:])
+    return [np.flatnonzero(languages == language) for language in np.unique(languages)]
 
 
 def limit_languages(rows: datasets.Dataset, megabytes: float, seed: int) -> datasets.Dataset:
@@ -54,12 +60,10 @@ def limit_languages(rows: datasets.Dataset, megabytes: float, seed: int) -> data
     Returns:
         The rows drawn, by language.
     """
-    languages = np.array(rows["language"][:])
     drawn = []
-    for language in np.unique(languages):
-        of_language = np.flatnonzero(languages == language)
+    for own in rows_by_language(rows):
         size = 0
-        for row in of_language[permutation(seed, len(of_language))]:
+        for row in own[permutation(seed, len(own))]:
             drawn.append(int(row))
             size += len(rows[int(row)]["text"].encode())
             if size >= megabytes * 1e6:

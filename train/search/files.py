@@ -67,8 +67,7 @@ def survey(root: Path) -> Survey:
     Raises:
         ValueError: the root is missing, is no folder, or can not be read.
     """
-    if not root.is_dir():
-        raise ValueError(f"{root} is {'not a folder' if root.exists() else 'missing'}: name a folder of source code")
+    require_folder(root)
     if not os.access(root, os.R_OK | os.X_OK):
         raise ValueError(f"{root} can not be read: check its permissions")
     root = root.resolve()
@@ -85,6 +84,16 @@ def survey(root: Path) -> Survey:
                 _take(path, Path(entry.path), found)
     found.files.sort(key=lambda file: file.path)
     return found
+
+
+def require_folder(root: Path) -> None:
+    """Ask for a folder.
+
+    Raises:
+        ValueError: it is missing, or something else.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root} is {'not a folder' if root.exists() else 'missing'}: name a folder of source code")
 
 
 def read_bytes(file: Path) -> bytes:

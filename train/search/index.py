@@ -26,7 +26,7 @@ from ..console import note
 from ..data.workers import Loss, cores, in_batches, map_in_workers
 from ..evaluation.identity import identify
 from .chunks import FileFunctions, chunker, read_functions
-from .files import TreeFile, survey
+from .files import TreeFile, require_folder, survey
 from .fusion import fuse
 from .model import released_model
 from .store import Setting, Store, make_folder
@@ -129,11 +129,8 @@ class Index:
             ValueError: the tree or the model can not be opened; the index was made with another model, dimension or
                 version of what cuts files into functions; another process has held it for too long.
         """
+        require_folder(Path(tree))
         root = Path(tree).resolve()
-        if not root.is_dir():
-            raise ValueError(
-                f"{tree} is {'not a folder' if root.exists() else 'missing'}: name a folder of source code"
-            )
         model = model or released_model()
         where = (folder or default_folder(root)).absolute()
         settings: dict[str, Setting] = {
@@ -316,11 +313,13 @@ def _lock(folder: Path, tree: Path) -> Iterator[None]:
 def _blocks(files: Iterable[FileFunctions]) -> Iterator[list[FileFunctions]]:
     """Whole files in lists of at least `_BLOCK` functions, the last aside; their bounds depend on the files alone."""
     block: list[FileFunctions] = []
+    functions = 0
     for each in files:
         block.append(each)
-        if sum(len(other.functions) for other in block) >= _BLOCK or len(block) >= _BLOCK:
+        functions += len(each.functions)
+        if functions >= _BLOCK or len(block) >= _BLOCK:
             yield block
-            block = []
+            block, functions = [], 0
     if block:
         yield block
 
