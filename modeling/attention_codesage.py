@@ -80,7 +80,7 @@ class Documents:
     def pad(self, states: torch.Tensor) -> torch.Tensor:
         """Put states back into their rows, zeros elsewhere: [1, N, ...] to [B, T, ...]."""
         padded = states.new_zeros(self.numbers.numel(), *states.shape[2:])
-        return padded.index_copy(0, self.tokens, states[0]).unflatten(0, self.numbers.shape)
+        return padded.index_copy_(0, self.tokens, states[0]).unflatten(0, self.numbers.shape)
 
 
 def has_varlen_kernel(device: torch.device, dtype: torch.dtype, head_dim: int, dropout: float) -> bool:
@@ -147,14 +147,13 @@ def attend_by_document(
         rows = (documents.pad(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
         attended = attention(module, *rows, documents.mask, dropout=dropout, **kwargs)[0]
         return documents.unpad(attended), None
-    groups, begin = [], 0
-    for length, count in documents.groups:
-        group = (
-            states[0].narrow(1, begin, length * count).unflatten(1, (count, length)).transpose(0, 1)
-            for states in (query, key, value)
-        )
-        groups.append(attention(module, *group, None, dropout=dropout, **kwargs)[0].flatten(0, 1))
-        begin += length * count
+    groups = []
+    sizes = [length * count for length, count in documents.groups]
+    # Split at once: the gradients of so many slices would be so many tensors of full size.
+    sides = (states[0].split(sizes, dim=1) for states in (query, key, value))
+    for (length, count), *group in zip(documents.groups, *sides, strict=True):
+        rows = (states.unflatten(1, (count, length)).transpose(0, 1) for states in group)
+        groups.append(attention(module, *rows, None, dropout=dropout, **kwargs)[0].flatten(0, 1))
     return torch.cat(groups)[None], None
 
 

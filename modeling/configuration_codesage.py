@@ -54,6 +54,8 @@ class CodeSageConfig(PreTrainedConfig):
         attention_dropout_prob: Dropout of the attention weights.
         classifier_dropout: Dropout before the classification head; None takes `residual_dropout_prob`.
         layer_norm_epsilon: Epsilon of every layer norm.
+        final_layer_norm: Whether a layer norm follows the last block, as in the published models. Without it tokens differ
+            in length and so in their weight in the mean, which a bag of tokens needs: it has no other way to weigh them.
         initializer_range: Standard deviation of new weights.
         token_initializer_range: Standard deviation of new token embeddings; None takes `initializer_range`. With wide
             token embeddings and narrow other weights a new encoder starts as a bag of tokens, which a small budget of
@@ -82,6 +84,7 @@ class CodeSageConfig(PreTrainedConfig):
     attention_dropout_prob: float = 0.1
     classifier_dropout: float | None = None
     layer_norm_epsilon: float = 1e-5
+    final_layer_norm: bool = True
     initializer_range: float = 0.02
     token_initializer_range: float | None = None
     position_embedding_type: str = "absolute"

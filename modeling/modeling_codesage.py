@@ -146,7 +146,8 @@ class CodeSageModel(CodeSagePreTrainedModel):
         self.wpe = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.drop = nn.Dropout(config.embedding_dropout_prob)
         self.h = nn.ModuleList([CodeSageBlock(config, layer_idx) for layer_idx in range(config.num_hidden_layers)])
-        self.ln_f = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
+        norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
+        self.ln_f = norm if config.final_layer_norm else nn.Identity()
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 Span = tuple[int, int]
 
 _GAP = "\0"
+_BLANKS = " \t\f\v" + _GAP
 _BLANK = re.compile(rb"[ \t\f\v]*")
 
 
@@ -40,8 +41,8 @@ def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
     text = b"".join(parts).decode("utf-8", "surrogatepass")
     kept: list[str] = []
     is_gone = False
-    for line in re.sub(r"\r\n?", "\n", text).split("\n"):
-        if line.strip(" \t\f\v" + _GAP):
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        if line.strip(_BLANKS):
             kept.append(line.replace(_GAP, "").rstrip(" \t") if _GAP in line else line)
             is_gone = False
         else:

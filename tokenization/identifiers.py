@@ -51,13 +51,13 @@ from .source import DEFAULT_LIMITS, Limits, Source, Unparsable, builtins_of, par
 
 Kind = Literal["class", "function", "parameter", "variable", "attribute", "call", "type"]
 
-_USES = ("use", "use.type", "use.tag", "use.call", "use.member", "use.member.call")
-_DEFINITIONS = (
-    *("variable", "type", "parameter", "attribute.member", "attribute"),
-    *("function.plain", "function.member", "function", "class"),
-)
 # In rising strength: of several captures of a node the last one counts.
-_ROLES = (*_USES, *_DEFINITIONS, "keyword", "import")
+_ROLES = (
+    *("use", "use.type", "use.tag", "use.call", "use.member", "use.member.call"),
+    *("variable", "type", "parameter", "attribute.member", "attribute"),
+    *("function.plain", "function.member", "function", "class", "keyword", "import"),
+)
+_DEFINITIONS = frozenset(_ROLES[_ROLES.index("variable") : _ROLES.index("keyword")])
 _MEMBER_USES = frozenset({"use.member", "use.member.call"})
 _PLAIN_USES = frozenset({"use", "use.type", "use.tag", "use.call", "variable", "import"})
 
@@ -155,8 +155,8 @@ class _Names:
         texts: The names, with their sigils: `$count` and `count` are different things.
         roles: What the query says of each.
         distinct: Roles and names that occur.
+        builtins: Names of the language.
         imported: Names that imports bind.
-        uses: Roles by name.
         plain: Kinds of the definitions that are reached by the plain name, by name.
         members: Kinds of the definitions that are reached as members, by name without sigils.
         parameters: Names of parameters, without sigils.
@@ -164,31 +164,34 @@ class _Names:
 
     def __init__(self, source: Source) -> None:
         captures = source.captures("identifiers")
-        found: dict[int, tuple[int, str]] = {}
+        ends: dict[int, int] = {}
+        roles: dict[int, str] = {}
         for role in _ROLES:
-            for start, end in _spans(captures, role):
-                found[start] = end, role
+            spans = dict(_spans(captures, role))
+            ends |= spans
+            roles |= dict.fromkeys(spans, role)
         for first, last in _spans(captures, "unparsed"):
             for match in _WORD_OF_CODE.finditer(source.data, first, last):
                 if match["name"]:
                     role = f"use{'.member' * bool(match['separator'])}{'.call' * (match['call'] is not None)}"
-                    found[match.start("name")] = match.end("name"), role
+                    ends[match.start("name")], roles[match.start("name")] = match.end("name"), role
         self.imported: set[str] = set()
         for start, end in _spans(captures, "import"):
             text = source.slice(start, end)
             self.imported.update(_bound_by(text, source.language))
             if text not in self.imported:
-                del found[start]
-        starts = sorted(found)
-        for first, last in _spans(captures, "ignore"):
-            for start in starts[bisect_left(starts, first) : bisect_left(starts, last)]:
-                if found.get(start, (0, "import"))[1] != "import":
-                    del found[start]
+                del ends[start]
+        if ignored := _spans(captures, "ignore"):
+            starts = sorted(ends)
+            for first, last in ignored:
+                for start in starts[bisect_left(starts, first) : bisect_left(starts, last)]:
+                    if roles[start] != "import":
+                        ends.pop(start, None)
 
         self.source = source
-        names = [(start, *found[start]) for start in starts if start in found]
-        names = [name for name in names if name[1] > name[0]]
-        self.starts, self.ends, self.roles = map(list, zip(*names, strict=True)) if names else ([], [], [])
+        self.starts = sorted(start for start, end in ends.items() if end > start)
+        self.ends = list(map(ends.__getitem__, self.starts))
+        self.roles = list(map(roles.__getitem__, self.starts))
         self.texts = source.slices(zip(self.starts, self.ends, strict=True))
         if symbol := source.language.symbol:
             self.texts = [text.removeprefix(symbol) for text in self.texts]
@@ -197,7 +200,9 @@ class _Names:
                 "use.type" if role == "use" and types.match(text) else role
                 for role, text in zip(self.roles, self.texts, strict=True)
             ]
-        if none := {*builtins_of(source.language).keywords, *filter(None, [source.language.blank])}:
+        self.builtins = builtins_of(source.language)
+        none = {*self.builtins.keywords, *filter(None, [source.language.blank])}
+        if not none.isdisjoint(self.texts):
             self.roles = ["ignore" if text in none else role for role, text in zip(self.roles, self.texts, strict=True)]
         self.scopes = Nesting(_spans(captures, "scope"))
         self.arguments = Nesting(_spans(captures, "arguments"))
@@ -205,10 +210,8 @@ class _Names:
         self.plain: defaultdict[str, set[str]] = defaultdict(set)
         self.members: defaultdict[str, set[str]] = defaultdict(set)
         self.parameters: set[str] = set()
-        self.uses: defaultdict[str, set[str]] = defaultdict(set)
         self.distinct = set(zip(self.roles, self.texts, strict=True))
         for role, name in self.distinct:
-            self.uses[name].add(role)
             if role in _DEFINITIONS:
                 kind, _, reach = role.partition(".")
                 if reach != "member":
@@ -249,20 +252,22 @@ def _kind_in_file(names: _Names, role: str, name: str) -> Kind | None:
     if role in _DEFINITIONS and role != "variable":
         return cast(Kind, role.partition(".")[0])
     is_member = role in _MEMBER_USES
-    kind = _preferred(role, names.members.get(names.source.bare(name), ()) if is_member else names.plain.get(name, ()))
-    if kind or _is_of_others(names, role, name):
+    definitions = names.members.get(names.source.bare(name)) if is_member else names.plain.get(name)
+    if definitions and (kind := _preferred(role, definitions)):
         return kind
-    if not is_member and (kind := _preferred(role, names.members.get(name, ()))):
+    if _is_of_others(names, role, name):
+        return None
+    if not is_member and (definitions := names.members.get(name)) and (kind := _preferred(role, definitions)):
         return kind
     telling = _TELLING_MEMBER_USES if is_member else _TELLING_USES
-    return next(kind for use, kind in telling.items() if use in names.uses[name])
+    return next(kind for use, kind in telling.items() if (use, name) in names.distinct)
 
 
 def _is_of_others(names: _Names, role: str, name: str) -> bool:
     """Whether a name, unless it is defined, is one of the language or of another module."""
     language = names.source.language
     is_member = role in _MEMBER_USES
-    builtins = builtins_of(language).members if is_member else builtins_of(language).plain
+    builtins = names.builtins.members if is_member else names.builtins.plain
     is_builtin = (names.source.bare(name) if is_member else name) in builtins or (
         language.calls_ignore_case and role == "use.call" and name.lower() in builtins
     )
@@ -278,9 +283,9 @@ def _drop_members_of_others(names: _Names, kinds: list[Kind | None]) -> None:
     data = names.source.data
     separators = {separator.encode() for separator in names.source.language.separators}
     transparent = names.source.language.transparent
-    for index in range(1, len(kinds)):
-        if kinds[index - 1] is None and data[names.ends[index - 1] : names.starts[index]].strip() in separators:
-            kinds[index] = kinds[index] if names.texts[index - 1] in transparent else None
+    for index, end in enumerate(names.ends[:-1]):
+        if kinds[index] is None and data[end : names.starts[index + 1]].strip() in separators:
+            kinds[index + 1] = kinds[index + 1] if names.texts[index] in transparent else None
 
 
 def _narrow_to_scopes(names: _Names, kinds: list[Kind | None]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection
+from functools import cached_property
 
 OUTSIDE = -1
 
@@ -16,16 +17,28 @@ class Nesting:
         parents: For each span the index of the smallest span around it, `OUTSIDE` for an outermost one.
     """
 
-    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
-        self.spans = sorted(set(spans), key=lambda span: (span[0], -span[1]))
-        self.parents: list[int] = []
+    def __init__(self, spans: Collection[tuple[int, int]]) -> None:
+        self._given = spans
+
+    # Most files are never asked for most of their nestings.
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        return sorted(set(self._given), key=lambda span: (span[0], -span[1]))
+
+    @cached_property
+    def parents(self) -> list[int]:
+        parents: list[int] = []
         around: list[int] = []
         for index, (start, _) in enumerate(self.spans):
             while around and self.spans[around[-1]][1] <= start:
                 around.pop()
-            self.parents.append(around[-1] if around else OUTSIDE)
+            parents.append(around[-1] if around else OUTSIDE)
             around.append(index)
-        self._starts = [start for start, _ in self.spans]
+        return parents
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [start for start, _ in self.spans]
 
     def innermost(self, position: int) -> int:
         """Index of the innermost span that holds the position, `OUTSIDE` if none does."""

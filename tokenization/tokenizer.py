@@ -14,6 +14,7 @@ and inference see the same tokens. (One exception: a name spelled with Unicode e
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -178,7 +179,7 @@ def _encode_by_length(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) 
     backend.encode_special_tokens = True
     encoded: list[_Encoded] = []
     for text, encoding in zip(texts, backend.encode_batch_fast(list(texts), add_special_tokens=False), strict=True):
-        tokens = np.asarray(encoding.ids, dtype=np.uint32)
+        tokens = np.frombuffer(array("I", encoding.ids), dtype=np.uint32)  # a third of the time of asarray
         sizes = lengths[tokens]
         ends = sizes.cumsum()
         if sizes.sum() != len(text.encode()):

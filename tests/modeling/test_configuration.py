@@ -66,3 +66,24 @@ def test_unknown_keys_survive_a_round_trip(config, golden_folder, tmp_path):
     published, saved = (json.loads((folder / "config.json").read_text()) for folder in (golden_folder, tmp_path))
     assert "_comment" in published
     assert {key: saved[key] for key in published} == published
+
+
+@torch.no_grad()
+def test_without_final_layer_norm_a_bag_of_tokens_weighs_its_tokens_by_their_lengths(config, tmp_path):
+    ids = torch.tensor([[5, 6, 7]])
+    normed = CodeSageModel(CodeSageConfig(**(config.to_dict() | {"num_hidden_layers": 0}))).eval()
+    # Not vacuous: a layer norm gives all tokens the same length, whatever their embeddings have.
+    normed.wte.weight[5] *= 9
+    lengths = normed(ids).last_hidden_state[0].norm(dim=-1)
+    assert torch.allclose(lengths, lengths[:1].expand(3), rtol=1e-3)
+
+    bag = CodeSageModel(
+        CodeSageConfig(**(config.to_dict() | {"num_hidden_layers": 0, "final_layer_norm": False}))
+    ).eval()
+    expected = (bag.wte.weight[ids[0]] + bag.wpe.weight[:3]).mean(dim=0)
+    assert torch.allclose(bag(ids).pooler_output[0], expected, atol=1e-6)
+    bag.save_pretrained(tmp_path)
+    loaded, report = CodeSageModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not (report["missing_keys"] or report["unexpected_keys"])
+    assert not [name for name in loaded.state_dict() if name.startswith("ln_f")]
+    assert torch.equal(loaded(ids).pooler_output, bag(ids).pooler_output)

@@ -258,3 +258,23 @@ def test_new_weights_are_drawn_as_in_the_paper(config):
             assert (parameter == 1).all(), name
         else:
             assert 0.018 < parameter.std() < 0.022, name
+
+
+def test_gradients_of_many_lengths_are_not_as_many_tensors_of_full_size(build, batch):
+    """The gradient of a slice is a tensor of the size of the whole, so as many slices as lengths cost their product."""
+
+    def nodes(output):
+        found, waiting = {}, [output.grad_fn]
+        while waiting:
+            node = waiting.pop()
+            if node is not None and node not in found:
+                found[node] = node.name()
+                waiting += [further for further, _ in node.next_functions]
+        return list(found.values())
+
+    model = build("sdpa")
+    ids, mask = batch
+    few, many = (nodes(model(ids[:rows], mask[:rows]).pooler_output) for rows in (1, 4))
+    assert sum("Attention" in name for name in many) > sum("Attention" in name for name in few)
+    assert sum("Slice" in name or "Narrow" in name for name in many) == 0
+    assert many.count("SplitWithSizesBackward0") == few.count("SplitWithSizesBackward0") > 0

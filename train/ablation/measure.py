@@ -8,7 +8,6 @@ Invariant: every distinct text is embedded once for a model, cut to the same len
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ..evaluation.encoder import open_sentence_model
 from ..evaluation.probing import ClassificationTask, pooled, read_classification
 from ..evaluation.protocols import EmbeddingRanker, measure_task
 from ..evaluation.tasks import PROTOCOLS, Task, read_task
+from ..stages.checkpoints import digest
 
 LINEAR = "linear"
 """The protocol of classification sets: logistic regression on standardised embeddings of the frozen encoder. The
@@ -114,11 +114,7 @@ class Measurer:
 
 def fingerprint(folder: Path, names: Iterable[str]) -> str:
     """A short hash of the files of some sets."""
-    total = hashlib.sha256()
-    for name in sorted(set(names)):
-        for file in sorted(path for path in (folder / name).rglob("*") if path.is_file()):
-            total.update(f"{name}/{file.name} {file.stat().st_size}".encode())
-    return total.hexdigest()[:12]
+    return digest(*(file for name in sorted(set(names)) for file in sorted((folder / name).glob("*")) if file.is_file()))
 
 
 def _some(task: Task, most: int | None) -> Task:
