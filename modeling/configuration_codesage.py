@@ -54,8 +54,8 @@ class CodeSageConfig(PreTrainedConfig):
         attention_dropout_prob: Dropout of the attention weights.
         classifier_dropout: Dropout before the classification head; None takes `residual_dropout_prob`.
         layer_norm_epsilon: Epsilon of every layer norm.
-        final_layer_norm: Whether a layer norm follows the last block, as in the published models. Without it tokens differ
-            in length and so in their weight in the mean, which a bag of tokens needs: it has no other way to weigh them.
+        final_layer_norm: Whether a layer norm follows the last block, as in the published models. Without it tokens
+            differ in length and so in their weight in the mean, which a bag of tokens needs to weigh them at all.
         initializer_range: Standard deviation of new weights.
         token_initializer_range: Standard deviation of new token embeddings; None takes `initializer_range`. With wide
             token embeddings and narrow other weights a new encoder starts as a bag of tokens, which a small budget of

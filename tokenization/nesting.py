@@ -10,23 +10,20 @@ OUTSIDE = -1
 
 
 class Nesting:
-    """A forest of spans.
-
-    Attributes:
-        spans: Distinct spans (start, end), end exclusive, outer before inner.
-        parents: For each span the index of the smallest span around it, `OUTSIDE` for an outermost one.
+    """A forest of spans, put in order when it is first asked: most are never.
     """
 
     def __init__(self, spans: Collection[tuple[int, int]]) -> None:
         self._given = spans
 
-    # Most files are never asked for most of their nestings.
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
+        """Distinct spans (start, end), end exclusive, outer before inner."""
         return sorted(set(self._given), key=lambda span: (span[0], -span[1]))
 
     @cached_property
     def parents(self) -> list[int]:
+        """For each span the index of the smallest span around it, `OUTSIDE` for an outermost one."""
         parents: list[int] = []
         around: list[int] = []
         for index, (start, _) in enumerate(self.spans):

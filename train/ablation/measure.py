@@ -114,7 +114,8 @@ class Measurer:
 
 def fingerprint(folder: Path, names: Iterable[str]) -> str:
     """A short hash of the files of some sets."""
-    return digest(*(file for name in sorted(set(names)) for file in sorted((folder / name).glob("*")) if file.is_file()))
+    files = (file for name in sorted(set(names)) for file in sorted((folder / name).rglob("*")))
+    return digest(*filter(Path.is_file, files))
 
 
 def _some(task: Task, most: int | None) -> Task:
