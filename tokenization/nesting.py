@@ -10,8 +10,7 @@ OUTSIDE = -1
 
 
 class Nesting:
-    """A forest of spans, put in order when it is first asked: most are never.
-    """
+    """A forest of spans, put in order when it is first asked: most are never."""
 
     def __init__(self, spans: Collection[tuple[int, int]]) -> None:
         self._given = spans

@@ -240,3 +240,29 @@ def test_the_usage_calls_the_model_by_its_name_and_compiles(write):
 
 def test_the_paper_is_cited(write):
     assert "arxiv.org/abs/2402.01935" in section(write(), "Citation")
+
+
+def test_published_figures_and_cosines_stand_beside_ours(write, tmp_path):
+    path = results(tmp_path / "ours.json", "ours", 51.0, task="cosqa", queries=500, documents=6267)
+    record = json.loads(path.read_text())
+    record["tasks"]["cosqa"]["parts"] = {"full": {"all": {"queries": 500, "documents": 6267}}}
+    bins = [-1.0, -0.5, 0.0, 0.5, 1.0]
+    record["cosines"] = [
+        {"model": "ours", "task": "cosqa", "bins": bins, "parallel": [0, 0, 10, 90], "random": [10, 80, 10, 0]}
+    ]
+    record["runs"] = []
+    path.write_text(json.dumps(record))
+    text = section(write(metrics=(path,)), "Results")
+    assert "| *CodeSage small, published* | 49.9 |" in text
+    assert "| cosqa | 0.50 / 1.00 / 1.00 | -0.50 / 0.00 / 0.50 |" in text
+    # Not vacuous: on as many other documents the published figure says nothing.
+    record["tasks"]["cosqa"]["parts"]["full"]["all"]["documents"] = 6268
+    path.write_text(json.dumps(record))
+    assert "published" not in section(write(metrics=(path,)), "Results")
+
+
+def test_dimensions_that_were_trained_alone_are_told(write, tmp_path):
+    training(tmp_path / "model", {"matryoshka_dims": [48, 24, 12]})
+    assert "first 24, 12 dimensions" in write().text
+    training(tmp_path / "model", {})
+    assert "Shorter embeddings" not in write().text

@@ -409,3 +409,27 @@ def test_settings_that_make_no_sense_are_errors(settings, message):
 )
 def test_a_signature_is_one_line_without_the_body(code, expected):
     assert signature(code) == expected
+
+
+def test_figures_that_differ_from_the_expected_ones_are_named(sets, model, tmp_path, capsys, without_plots):
+    main(config(model, sets / "search", output=tmp_path / "first"))
+    record = tmp_path / "first" / "results.json"
+    capsys.readouterr()
+    main(config(model, sets / "search", expected=record, batch_size=2))
+    assert "figures agree with the expected ones, to 0.000 points" in capsys.readouterr().out
+
+    changed = json.loads(record.read_text())
+    row = next(row for row in changed["rows"] if row["metric"] == "mrr")
+    row["value"] += 0.3
+    record.write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match=r"1 figures differ by more than 0.2 points: .* mrr: .* expected"):
+        main(config(model, sets / "search", expected=record))
+    main(config(model, sets / "search", expected=record, tolerance=0.4))
+
+    with pytest.raises(ValueError, match="max_length was None, is 8"):
+        main(config(model, sets / "search", expected=record, max_length=8))
+    with pytest.raises(ValueError, match="none of the expected figures was measured"):
+        main(config(model, sets / "classes", expected=record))
+    record.write_text("{}")
+    with pytest.raises(ValueError, match=r"is no results\.json"):
+        main(config(model, sets / "search", expected=record))

@@ -5,6 +5,7 @@ of a query and a document that does not answer it. The same task and embeddings 
 pairs are thinned evenly, and the random pairs are those of a fixed seed.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,23 @@ def cosine_histograms(task: Task, ranker: EmbeddingRanker) -> dict[str, Any]:
         histograms[kind] = np.histogram(cosines.clip(-1, 1), edges)[0].tolist()
         histograms[f"{kind}_mean"] = float(cosines.mean()) if len(cosines) else None
     return histograms
+
+
+def percentiles(histograms: Mapping[str, Any], kind: str, shares: Sequence[float] = (0.05, 0.5, 0.95)) -> list[float]:
+    """Cosines below which these shares of pairs lie, to the width of a bin.
+
+    Args:
+        histograms: what `cosine_histograms` gives.
+        kind: `parallel` or `random`.
+        shares: between 0 and 1.
+
+    Returns:
+        A cosine for each share; none if there are no pairs.
+    """
+    below = np.cumsum(histograms[kind])
+    if not below[-1]:
+        return []
+    return [float(histograms["bins"][np.searchsorted(below, share * below[-1]) + 1]) for share in shares]
 
 
 def _cosines(ranker: EmbeddingRanker, pairs: list[tuple[int, int]]) -> npt.NDArray[np.float64]:

@@ -51,6 +51,9 @@ class EvaluateConfig:
         depth: a document that is ranked lower counts as not found.
         classification: how classes are learnt: linear (on the frozen encoder), full or lora (fine-tuning).
         seeds: seeds of the trainings on classification sets.
+        expected: results.json of an earlier run, such as the one in a released model's folder: what was measured again
+            of the first model must agree.
+        tolerance: by how many points of percent at most it may differ.
     """
 
     positional: ClassVar[tuple[str, ...]] = ("models",)
@@ -69,6 +72,8 @@ class EvaluateConfig:
     depth: int = 1000
     classification: tuple[Literal["linear", "full", "lora"], ...] = ("linear",)
     seeds: tuple[int, ...] = (0, 1, 2)
+    expected: Path | None = None
+    tolerance: float = 0.2
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "languages", tuple(dict.fromkeys(map(_language, self.languages))))
@@ -96,18 +101,21 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
         What `results.json` holds, see `results.py`.
 
     Raises:
-        ValueError: a task or a model is missing or malformed, or the output is there already; nothing is written.
+        ValueError: a task or a model is missing or malformed, or the output is there already; nothing is written. Or
+            figures differ from the expected ones; the output is written.
     """
     from .catalogue import describe, find_tasks
+    from .expectation import compare
     from .identity import package_versions
     from .presets import with_preset
-    from .results import SCHEMA, rows_of
+    from .results import SCHEMA, read_results, rows_of
     from .runs import measure
     from .store import Store
     from .tasks import Task
 
     if config.output is not None and config.output.exists() and any(config.output.iterdir()):
         raise ValueError(f"{config.output} is already there: remove it, or choose another output folder")
+    expected = {} if config.expected is None else read_results(config.expected)
     tasks = find_tasks(config.tasks, config.languages)
     if config.preset not in (None, "paper"):
         tasks = [with_preset(task, config.preset) if isinstance(task, Task) else task for task in tasks]
@@ -140,6 +148,8 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
         }
         if config.output is not None:
             _write(results, config.output)
+    if config.expected is not None:
+        say(f"evaluate: {compare(results, expected, config.tolerance)}")
     return results
 
 
@@ -170,7 +180,7 @@ def _working_folder(config: EvaluateConfig) -> Iterator[Path]:
 
 def _settings(config: EvaluateConfig) -> dict[str, Any]:
     """The settings that decide figures, without paths."""
-    left_out = ("models", "tasks", "output", "cache")
+    left_out = ("models", "tasks", "output", "cache", "expected", "tolerance")
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in left_out}
 
 

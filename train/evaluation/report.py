@@ -4,7 +4,7 @@ Invariant: a published figure is shown only where protocol, metric and sizes are
 italics; everything else was measured in this run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .published import published
@@ -39,9 +39,8 @@ def _search(results: Mapping[str, Any], task: str, protocol: str) -> list[str]:
     }
     lines = {model: values for model, values in lines.items() if values}
     metrics = [metric for metric in SHOWN if any(metric in values for values in lines.values())]
-    for metric in metrics:
-        for model, value in _published(results, task, protocol, ALL, metric).items():
-            lines.setdefault(model, {})[metric] = value
+    for model, values in published_beside(results, task, protocol, ALL, metrics).items():
+        lines[f"*{model}, published*"] = values
     tables = [_table(metrics, lines)]
     parts = [
         part
@@ -56,19 +55,26 @@ def _search(results: Mapping[str, Any], task: str, protocol: str) -> list[str]:
             if row["part"] != ALL:
                 by_part.setdefault(row["model"], {})[row["part"]] = row["value"]
         for part in parts:
-            for model, value in _published(results, task, protocol, part, main).items():
-                by_part.setdefault(model, {})[part] = value
+            for model, values in published_beside(results, task, protocol, part, (main,)).items():
+                by_part.setdefault(f"*{model}, published*", {})[part] = values[main]
         tables += [f"{main} by part:", _table(parts, by_part)]
     return tables
 
 
-def _published(results: Mapping[str, Any], task: str, protocol: str, part: str, metric: str) -> dict[str, float]:
+def published_beside(
+    results: Mapping[str, Any], task: str, protocol: str, part: str, metrics: Iterable[str]
+) -> dict[str, dict[str, float]]:
+    """Published figures by model and metric; none where the record's protocol is not theirs."""
     counts = results["tasks"][task].get("parts", {}).get(protocol, {}).get(part)
     if counts is None:
         return {}
     removed = any(run.get("comments_removed") for run in results["runs"] if run["task"] == task)
-    found = published(task, protocol, part, metric, (counts["queries"], counts["documents"]), removed)
-    return {f"*{model}, published*": value for model, value in found.items()}
+    found: dict[str, dict[str, float]] = {}
+    for metric in metrics:
+        figures = published(task, protocol, part, metric, (counts["queries"], counts["documents"]), removed)
+        for model, value in figures.items():
+            found.setdefault(model, {})[metric] = value
+    return found
 
 
 def _shown_to(results: Mapping[str, Any], task: str) -> list[str]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..model_folders import read_object
+
 SCHEMA = "open-codesage-results/1"
 
 ALL = "all"
@@ -32,6 +34,25 @@ SHOWN = ("mrr", "map", "map@r", "recall@10", "ndcg@10", "macro_f1", "accuracy")
 """Metrics for people, in this order, as far as they were measured; the record has all."""
 
 Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+RESULTS_BYTES = 256 << 20
+"""Longest `results.json` that is read."""
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a record.
+
+    Raises:
+        ValueError: it can not be read, or has another schema.
+    """
+    record = read_object(path, RESULTS_BYTES)
+    if record.get("schema") != SCHEMA:
+        raise ValueError(
+            f"{path} is no results.json of `open-codesage evaluate`: "
+            f"the schema is {record.get('schema')!r} instead of {SCHEMA!r}"
+        )
+    return record
 
 
 def rows_of(model: str, task: str, figures: Figures) -> list[dict[str, Any]]:

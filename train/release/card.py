@@ -19,8 +19,10 @@ import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..data.corpus import Corpus
+from ..evaluation.cosines import percentiles
 from ..evaluation.identity import folder_hash
-from ..evaluation.results import ALL, PROTOCOLS, SCHEMA, SHOWN, sizes
+from ..evaluation.report import published_beside
+from ..evaluation.results import ALL, PROTOCOLS, SHOWN, read_results, sizes
 from ..model_folders import read_object
 
 if TYPE_CHECKING:
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from .export import ExportConfig
 
 TRAINING_RECORD = "training.json"
-RESULTS_BYTES = 256 << 20
-"""Longest `results.json` that is read."""
-
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
 TUNING = "Fine-tuning: contrastive learning on pairs of text and answer"
 RUN_FACTS = ("steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
@@ -50,6 +49,8 @@ class Evaluation:
         sizes: how much of what was measured on, in words.
         is_search: or else it is classification.
         metrics: figures in percent.
+        published: figures of others under the same protocol, by model.
+        cosines: of pairs that belong together and of random pairs, see `cosines.py`; None if not recorded.
     """
 
     model: str
@@ -59,6 +60,8 @@ class Evaluation:
     sizes: str
     is_search: bool
     metrics: dict[str, float]
+    published: dict[str, dict[str, float]]
+    cosines: dict[str, Any] | None
 
     @classmethod
     def read(cls, path: Path) -> "list[Evaluation]":
@@ -67,10 +70,8 @@ class Evaluation:
         Raises:
             ValueError: the file can not be read or lacks a field.
         """
-        record = read_object(path, RESULTS_BYTES)
+        record = read_results(path)
         try:
-            if record["schema"] != SCHEMA:
-                raise ValueError(f"the schema {record['schema']!r} instead of {SCHEMA!r}")
             figures: dict[tuple[str, str, str], dict[str, float]] = {}
             for row in record["rows"]:
                 if row["part"] == ALL and row["metric"] in SHOWN:
@@ -78,6 +79,7 @@ class Evaluation:
                     group[row["metric"]] = float(row["value"])
             if not all(math.isfinite(value) for group in figures.values() for value in group.values()):
                 raise ValueError("metrics that are no finite numbers")
+            cosines = {(row["model"], row["task"]): row for row in record.get("cosines", ())}
             return [
                 cls(
                     model=_label(str(model)),
@@ -87,6 +89,8 @@ class Evaluation:
                     sizes=sizes(record["tasks"][task]),
                     is_search=record["tasks"][task]["layout"] != "classification",
                     metrics=group,
+                    published=published_beside(record, task, protocol, ALL, group),
+                    cosines=cosines.get((model, task)),
                 )
                 for (model, task, protocol), group in figures.items()
             ]
@@ -173,6 +177,8 @@ def model_card(
         corpus=corpus,
         stages=_stages(config),
         results=_tables(title, ours, others),
+        cosines=_cosines(ours),
+        shorter=_shorter(config, encoder.hidden_size),
     )
 
 
@@ -202,6 +208,9 @@ def _tables(title: str, ours: Iterable[Evaluation], others: Iterable[Evaluation]
                 f"{', '.join(sorted(twice))} of {evaluation.model} was measured twice: give one results.json"
             )
         row |= evaluation.metrics
+    for evaluation in ours:
+        rows = tables[evaluation.task, evaluation.sizes, evaluation.data]
+        rows |= {f"*{model}, published*": figures for model, figures in evaluation.published.items()}
     arranged = []
     for (task, counts, _), rows in tables.items():
         metrics = list(dict.fromkeys(metric for values in rows.values() for metric in values))
@@ -218,6 +227,19 @@ def _tables(title: str, ours: Iterable[Evaluation], others: Iterable[Evaluation]
             }
         )
     return arranged
+
+
+def _cosines(ours: Iterable[Evaluation]) -> list[dict[str, str]]:
+    """How cosines are distributed on each task: percentiles of pairs that belong together, and of random ones."""
+    rows = {}
+    for evaluation in ours:
+        if evaluation.cosines is not None:
+            task = evaluation.cosines["task"]
+            rows[task] = {"task": _cell(task)} | {
+                kind: " / ".join(f"{value:.2f}" for value in percentiles(evaluation.cosines, kind))
+                for kind in ("parallel", "random")
+            }
+    return list(rows.values())
 
 
 def _label(text: str) -> str:
@@ -247,6 +269,14 @@ def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
             }
         )
     return stages
+
+
+def _shorter(config: "ExportConfig", width: int) -> list[int]:
+    """Dimensions to which embeddings were trained to be cut."""
+    path = config.model / TRAINING_RECORD
+    settings = read_object(path).get("settings") if path.is_file() else None
+    dims = settings.get("matryoshka_dims") if isinstance(settings, dict) else None
+    return sorted({int(dim) for dim in dims or () if int(dim) < width}, reverse=True)
 
 
 def _training_facts(path: Path) -> dict[str, str]:
