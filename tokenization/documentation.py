@@ -354,14 +354,14 @@ CONVENTIONS: dict[str, Convention] = {
         inline=(
             # Code in front of the text; what is called how, up to the first line that is not indented.
             ("", re.compile(r"\A(?:[ \t]*\n)*(?:[ \t]{2,}\S[^\n]*\n(?:[ \t]*\n)*)+(?=\S)"), ""),
-            (":", re.compile(r"^[ \t]*:?call-seq:[^\n]*\n(?:(?:[ \t]+\S[^\n]*|[ \t]*)\n)*+", re.MULTILINE), ""),
+            ("call-seq:", re.compile(r"^[ \t]*:?call-seq:[^\n]*\n(?:(?:[ \t]+\S[^\n]*|[ \t]*)\n)*+", re.MULTILINE), ""),
             (":", re.compile(r"(?<!\S):[a-z][\w-]*:(?!\S)"), ""),
             # TomDoc
             (":", re.compile(r"\A\s*(?:Public|Internal|Private|Protected)(?:\s+API)?:\s+"), ""),
             # {label}[target], label[rdoc-ref:target], {Name#member label}, {Name#member}
             ("{", re.compile(r"\{([^{}\n]+)\}\[[^\[\]\s]*\]"), r"\1"),
             ("[", re.compile(r"(?<![\w.:#])(\w[\w.:#]*+)\[(?:rdoc-\w+|https?|link|mailto|ftp):[^\[\]\s]*\]"), r"\1"),
-            (":", re.compile(r"rdoc-ref:([\w.:#]*\w[?!=]?)"), r"\1"),
+            ("rdoc-ref:", re.compile(r"rdoc-ref:([\w.:#]*\w[?!=]?)"), r"\1"),
             (
                 "{",
                 re.compile(
@@ -403,7 +403,7 @@ _CALL = re.compile(
 
 def clean(raw: str, convention: Convention) -> str:
     """Plain text: markers, inline markup, HTML and URLs taken off, broken Unicode repaired, lines and sections kept."""
-    text = re.sub(r"\r\n?", "\n", convention.unwrap(raw))
+    text = convention.unwrap(raw).replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
         text = ftfy.fix_text(text, unescape_html=False)
     for mark, pattern, replacement in (*convention.inline, *_PROSE_MARKUP):
@@ -414,7 +414,7 @@ def clean(raw: str, convention: Convention) -> str:
     if convention.entities:
         text = html.unescape(text)
     text = "\n".join(line.rstrip() for line in cleandoc(text).split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    return (re.sub(r"\n{3,}", "\n\n", text) if "\n\n\n" in text else text).strip()
 
 
 def summarize(documentation: str, convention: Convention, name: str) -> str:

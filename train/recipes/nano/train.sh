@@ -6,11 +6,12 @@ recipes=$(cd "$(dirname "$0")" && pwd)
 corpus=$(realpath "$1")
 mkdir -p "$2" && cd "$2"
 step() { open-codesage "$1" --config "$recipes/$2.yaml" "${@:3}"; }
+# Large tensors of a bag of tokens are kept instead of mapped anew at each step: a quarter faster with glibc.
+export GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1
 
 [ -d tokenizer ] || step tokenizer tokenizer --corpus "$corpus" --output tokenizer
 step pretrain new --corpus "$corpus" --tokenizer tokenizer --output new
 step contrast words --corpus "$corpus" --model new --output words
-step contrast words-long --corpus "$corpus" --model words --output words-long
-[ -d consistent ] || step consistency consistency --corpus "$corpus" --model words-long --output consistent
-step pretrain stage1 --corpus "$corpus" --tokenizer tokenizer --init-from words-long --output stage1
-step contrast stage2 --corpus consistent --model stage1 --output stage2
+[ -d consistent ] || step consistency consistency --corpus "$corpus" --model words --output consistent
+step pretrain grown --corpus "$corpus" --tokenizer tokenizer --init-from words --output grown
+step contrast stage2 --corpus consistent --model grown --output stage2
