@@ -284,16 +284,17 @@ def builtins_of(language: Language) -> Builtins:
     return Builtins(keywords | {name for name in names if name[0] not in ".!"}, members, keywords)
 
 
-def definition_of(language: str) -> str:
-    """All that decides where a language's identifiers are besides our code: for digests of what was made with it.
+def definition_of(language: str, names: Sequence[str] = ("identifiers.scm", "builtins.txt")) -> str:
+    """All that decides what is found in a language besides our code: for digests of what was made with it.
 
     Args:
         language: Name or alias of a language of the table.
+        names: Files of the language that matter; those of identifiers unless told.
     """
     row = LANGUAGES[resolve_language(language)]
     wheels = {"tree_sitter", *(grammar.module for grammar in row.grammars)}
     versions = [f"{wheel} {metadata.version(wheel)}" for wheel in sorted(wheels)]
-    files = [_resource(row, row.grammars, name) for name in ("identifiers.scm", "builtins.txt")]
+    files = [_resource(row, row.grammars, name) for name in names]
     settings = [f"{setting.name} {_spelled(getattr(row, setting.name))}" for setting in fields(row)]
     return "\n".join([*settings, *versions, *files])
 

@@ -50,9 +50,6 @@ class Settings:
         weight_decay: of AdamW.
         warmup_steps: steps of linear warm-up.
         dropout: before a linear layer on a frozen encoder; fine-tuning takes that of the model.
-        standardize: shift and scale each dimension of the frozen embeddings to mean 0 and deviation 1 over the training
-            rows. The paper does not. A small encoder needs it: on a width of 128 the paper's learning rate and steps
-            hardly move the layer.
         max_length: tokens to which fine-tuning cuts texts; what the model was made for if None.
     """
 
@@ -62,7 +59,6 @@ class Settings:
     weight_decay: float = 0.01
     warmup_steps: int = 10
     dropout: float = 0.1
-    standardize: bool = False
     max_length: int | None = None
 
 
@@ -241,9 +237,6 @@ def linear_probe(
     """
     if not all(part.isfinite().all() for part in embeddings.values()):
         raise ValueError("some embeddings are not finite: the model is broken, look at its training loss")
-    if settings.standardize:
-        deviation, mean = torch.std_mean(embeddings["train"], dim=0)
-        embeddings = {part: (rows - mean) / deviation.clamp_min(1e-6) for part, rows in embeddings.items()}
     return _spread([_probe(embeddings, labels, seed, settings) for seed in seeds])
 
 

@@ -10,12 +10,12 @@ What the encoder sees of a function is its code without documentation, as in tra
 import hashlib
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 
 from open_codesage.tokenization.functions import extract_functions
 from open_codesage.tokenization.languages import LANGUAGES
-from open_codesage.tokenization.source import Unparsable, decode
+from open_codesage.tokenization.source import Unparsable, decode, definition_of
 
 from ..data.rules import reject_text
 from ..evaluation.signature import signature
@@ -117,15 +117,6 @@ def chunker() -> str:
         for module in modules:
             source = resources.files(f"open_codesage.{package}").joinpath(f"{module}.py")
             digest.update(source.read_bytes())
-    queries = resources.files("open_codesage.tokenization") / "queries"
-    grammars = [grammar for row in LANGUAGES.values() for grammar in row.grammars]
-    for folder in sorted({name for row in LANGUAGES.values() for name in _query_folders(row.name)}):
-        if (query := queries / folder / "functions.scm").is_file():
-            digest.update(query.read_bytes())
-    for wheel in sorted({"tree_sitter", *(grammar.module for grammar in grammars)}):
-        digest.update(f"{wheel} {metadata.version(wheel)}\n".encode())
+    for language in LANGUAGES:
+        digest.update(definition_of(language, ["functions.scm"]).encode())
     return digest.hexdigest()
-
-
-def _query_folders(language: str) -> set[str]:
-    return {folder for grammar in LANGUAGES[language].grammars for folder in grammar.queries or (language,)}
