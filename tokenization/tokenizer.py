@@ -156,7 +156,7 @@ def encode_with_identifiers(
         return []
     encoded = _encode_by_length(texts, tokenizer) or _encode_by_offsets(texts, tokenizer)
     return [
-        (tokens, _identifier_ids(spans, _spans(found, text, in_bytes), [identifier.id for identifier in found]))
+        (tokens, _identifier_ids(spans, found, text if in_bytes else None))
         for (tokens, spans, in_bytes), text, found in zip(encoded, texts, identifiers, strict=True)
     ]
 
@@ -225,24 +225,26 @@ def _encode_by_offsets(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase)
     ]
 
 
-def _spans(identifiers: Sequence[Identifier], text: str, in_bytes: bool) -> npt.NDArray[np.int64]:
-    """The spans of identifiers [I, 2], in bytes of UTF-8 or in characters."""
-    spans = np.array([(identifier.start, identifier.end) for identifier in identifiers], dtype=np.int64).reshape(-1, 2)
-    if not in_bytes or text.isascii():
-        return spans
-    data = np.frombuffer(text.encode(), dtype=np.uint8)
-    return np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data))[spans]
-
-
 def _identifier_ids(
-    spans: npt.NDArray[np.int64], identifiers: npt.NDArray[np.int64], numbers: Sequence[int]
+    spans: npt.NDArray[np.int64], identifiers: Sequence[Identifier], text: str | None
 ) -> npt.NDArray[np.uint32]:
-    """Return, for token spans [T, 2], the number of the first identifier ([I, 2], [I]) that each overlaps, or 0."""
-    if not numbers:
+    """Return, for token spans [T, 2], the id of the first identifier that each overlaps, or 0.
+
+    Args:
+        spans: In bytes of the text in UTF-8 if it is given, else in characters.
+        identifiers: Their spans are in characters.
+        text: See `spans`.
+    """
+    if not identifiers:
         return np.zeros(len(spans), dtype=np.uint32)
-    (start, end), number = identifiers.T, np.array(numbers)
+    starts, ends, _, _, numbers = zip(*identifiers, strict=True)
+    start, end, number = (np.array(column, dtype=np.int64) for column in (starts, ends, numbers))
     if (end <= start).any() or (start[1:] < end[:-1]).any() or number.min() < 1:
         raise ValueError("Identifiers must be sorted, disjoint and not empty, with ids from 1.")
+    if text is not None and not text.isascii():
+        data = np.frombuffer(text.encode(), dtype=np.uint8)
+        positions = np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data))
+        start, end = positions[start], positions[end]
     nearest = np.searchsorted(end, spans[:, 0], side="right")
     reached = np.append(start, np.iinfo(np.int64).max)[nearest] < spans[:, 1]
     return np.where(reached, np.append(number, 0)[nearest], 0).astype(np.uint32)
