@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from datasets import Dataset
-from open_codesage.modeling import CodeSageForMaskedLM
+from open_codesage.modeling import CodeSageForMaskedLM, CodeSageModel
 from open_codesage.train.stages.batches import PairBatchSampler, PairCollator
+from open_codesage.train.stages.bimodal import BimodalTrainer
 from open_codesage.train.stages.collapse import CollapseAlarm
 from open_codesage.train.stages.contrast import ContrastConfig, main
 from open_codesage.train.stages.losses import HardNegativeContrastiveLoss, collapse_value_of_ranking
+from open_codesage.train.stages.spellings import spellings
 from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
@@ -118,6 +120,51 @@ def test_names_at_the_beginning_of_summaries_are_masked(folder):
     )
     assert named > half > nameless
     assert abs(half - (named + nameless) / 2) < (named - nameless) / 4
+
+
+def test_dropped_tokens_are_not_read(folder):
+    more = {"epochs": 1.0, "steps": None, "eval_steps": None}
+    whole, thin = (
+        record(main(config(folder, f"thin-{share}", token_dropout=share, **more)))["tokens"] for share in (0.0, 0.5)
+    )
+    assert 0.5 * whole < thin < 0.6 * whole  # the first token of a text always stays
+
+
+@pytest.mark.parametrize("mini_batch_size", [None, 4])
+def test_training_without_padding_is_training_with_it(folder, monkeypatch, mini_batch_size):
+    """Tokens laid end to end give the padded batch's weights, but for rounding."""
+    more = {"token_dropout": 0.2, "mini_batch_size": mini_batch_size, "steps": 5, "eval_steps": None}
+    seen = []
+    forward = CodeSageModel.forward
+    monkeypatch.setattr(CodeSageModel, "forward", lambda self, input_ids, *rest, **named: (
+        seen.append(len(input_ids)) or forward(self, input_ids, *rest, **named)
+    ))  # fmt: skip
+    flat = main(config(folder, f"flat {mini_batch_size}", **more))
+    assert set(seen[:10]) == {1}
+    seen.clear()
+    monkeypatch.setattr(BimodalTrainer, "_flattened", lambda self, inputs: inputs)
+    padded = main(config(folder, f"padded {mini_batch_size}", **more))
+    assert 1 not in seen[:10]
+    before = load_file(folder / "encoder" / "model.safetensors")
+    one, other = (load_file(output / "model.safetensors") for output in (flat, padded))
+    for name, weight in one.items():
+        torch.testing.assert_close(weight, other[name], rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(one["wte.weight"], before["transformer.wte.weight"], atol=1e-3)
+
+
+def test_spellings_learn_together(folder):
+    """With shared gradients a token that is never read goes where its other spelling goes."""
+    shared, alone = (main(config(folder, f"shared {flag}", steps=5, share_spellings=flag)) for flag in (True, False))
+    tokenizer = SentenceTransformer(str(shared), device="cpu").tokenizer
+    first = spellings(tokenizer)
+    others = (first != torch.arange(len(first))).nonzero()[:, 0]
+    assert len(others) > 10
+
+    def distance(output: Path) -> float:
+        vectors = load_file(output / "model.safetensors")["wte.weight"]
+        return float((vectors[others] - vectors[first[others]]).norm(dim=1).mean())
+
+    assert distance(shared) < distance(alone) / 4
 
 
 def test_a_finished_run_is_not_done_again(folder, model, capsys):
@@ -255,6 +302,7 @@ def test_a_continued_run_remembers_what_the_alarm_has_seen():
         ({"temperature": 0.0}, "temperature must be positive"),
         ({"hard_positive_share": 1.5}, "hard_positive_share must be from 0 to 1"),
         ({"name_mask_share": -0.5}, "name_mask_share must be from 0 to 1"),
+        ({"token_dropout": 1.0}, "token_dropout must be from 0 to below 1"),
         ({"gamma": "none", "gamma_gradient": True}, "gamma_gradient"),
         ({"hardness_mode": "in_batch_negatives"}, "hardness_mode is an option of loss mnrl"),
         ({"loss": "mnrl", "hardness_strength": -1.0}, "hardness_strength must be 0 or more"),

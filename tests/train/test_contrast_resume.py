@@ -34,6 +34,8 @@ def runs(tmp_path_factory) -> Path:
         "learning_rate": 1e-2,
         "warmup_steps": 3,
         "hard_positive_share": 0.5,
+        "token_dropout": 0.1,
+        "share_spellings": True,
         "text_max_length": 24,
         "code_max_length": 48,
         "save_steps": 4,

@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import open_codesage.modeling  # noqa: F401  registers the Auto classes
 import torch
 from datasets import Dataset
+from open_codesage.modeling import CodeSageConfig
 from open_codesage.tokenization.languages import resolve_language
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize, Transformer
@@ -45,8 +45,10 @@ from .batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
 from .checkpoints import SealedCheckpoints, begin_run, digest, require_safetensors, run_folder
 from .collapse import CollapseAlarm
 from .contrast import ContrastConfig
+from .flat import flatten
 from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
 from .runs import LOG, is_finished, record, speaker, trainer_arguments
+from .spellings import join_spellings, spellings
 from .throughput import Throughput, measured_peak, training_flops
 from .trainers import SentenceTrainer
 
@@ -63,12 +65,13 @@ class BimodalTrainer(SentenceTrainer):
 
     Args:
         batches: the sampler of the training pairs.
+        token_dropout: share of tokens that a step leaves out.
         kwargs: the trainer's own arguments.
     """
 
-    def __init__(self, batches: PairBatchSampler, **kwargs: Any) -> None:
+    def __init__(self, batches: PairBatchSampler, token_dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.batches = batches
+        self.batches, self.token_dropout = batches, token_dropout
         self.encoder_config = self.model.transformers_model.config
         self.add_callback(_Epochs(batches))
 
@@ -77,11 +80,30 @@ class BimodalTrainer(SentenceTrainer):
         return self.batches
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """Train on a batch, and count its tokens."""
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        """Train on a batch, less the tokens that are dropped, and count its tokens."""
+        self._drop_tokens(inputs)
+        loss = super().training_step(model, self._flattened(inputs), num_items_in_batch)
         tokens = torch.stack([inputs[f"{side}_attention_mask"].sum() for side in SIDES]).sum()
         self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens.to(self.args.device)).sum())
         return loss
+
+    def _drop_tokens(self, inputs: dict[str, Any]) -> None:
+        """Take tokens by chance out of the attention masks: the encoder then computes as if they were not there."""
+        for side in SIDES if self.token_dropout else ():
+            mask = inputs[f"{side}_attention_mask"]
+            dropped = torch.rand(mask.shape, device=mask.device) < self.token_dropout
+            dropped[:, 0] = False
+            inputs[f"{side}_attention_mask"] = mask.masked_fill(dropped, 0)
+
+    def _flattened(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Take the padding out for our encoder on a CPU, where the states of padding cost as much as any others."""
+        if self.encoder_config.model_type != CodeSageConfig.model_type or self.args.device.type != "cpu":
+            return inputs
+        return {
+            f"{side}_{key}": value
+            for side in SIDES
+            for key, value in flatten(inputs[f"{side}_input_ids"], inputs[f"{side}_attention_mask"]).items()
+        }
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> float:  # type: ignore[override]
         """Count one forward and one backward pass of the encoder; that gradient caching repeats one is our affair."""
@@ -116,6 +138,8 @@ def run(config: ContrastConfig) -> Path:
         return config.output
     set_seed(config.seed)
     model = _model(config)
+    if config.share_spellings:
+        join_spellings(_encoder(model).get_input_embeddings(), spellings(model.tokenizer))
     with args.main_process_first(local=False):
         languages = [resolve_language(language) for language in config.languages] or None
         pairs, held_out = (corpus.functions(split, languages) for split in ("train", "held_out"))
@@ -147,6 +171,7 @@ def run(config: ContrastConfig) -> Path:
     alarm = CollapseAlarm(_collapse_value(config) * max(1, len(config.matryoshka_dims)), report)
     trainer = BimodalTrainer(
         batches,
+        config.token_dropout,
         model=model,
         args=args,
         train_dataset=pairs,

@@ -41,6 +41,9 @@ class ContrastConfig:
             ("NewSet creates a set"), so that the name alone does not tell the function.
         documentation_share: share of pairs whose text is the whole documentation and not its first sentence, as long as
             text_max_length allows; the paper has none.
+        token_dropout: share of tokens that are left out of texts and functions, anew at every step; the first stays.
+        share_spellings: spellings of a word ("Index", " index", "_INDEX") start with one vector, and each also learns
+            from the gradients of the others.
         learning_rate: highest learning rate.
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
         schedule: the way down after the warm-up.
@@ -82,6 +85,8 @@ class ContrastConfig:
     hard_positive_share: float = 1.0
     name_mask_share: float = 0.5
     documentation_share: float = 0.0
+    token_dropout: float = 0.0
+    share_spellings: bool = False
     learning_rate: float = 5e-6
     warmup_steps: float = 0.025
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
@@ -127,6 +132,8 @@ def main(config: ContrastConfig) -> Path:
     for name in ("hard_positive_share", "name_mask_share", "documentation_share"):
         if not 0 <= getattr(config, name) <= 1:
             raise ValueError(f"{name} must be from 0 to 1, not {getattr(config, name)}")
+    if not 0 <= config.token_dropout < 1:
+        raise ValueError(f"token_dropout must be from 0 to below 1, not {config.token_dropout}")
     if config.gamma_gradient and config.gamma == "none":
         raise ValueError("gamma_gradient needs weights to go through: choose gamma sum or mean")
     if config.loss == "ours" and config.hardness_mode is not None:

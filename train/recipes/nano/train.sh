@@ -10,8 +10,8 @@ step() { open-codesage "$1" --config "$recipes/$2.yaml" "${@:3}"; }
 export GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1
 
 [ -d tokenizer ] || step tokenizer tokenizer --corpus "$corpus" --output tokenizer
+step pretrain new --corpus "$corpus" --tokenizer tokenizer --output narrow --model hidden_size=384
+step contrast draft --corpus "$corpus" --model narrow --output draft
+[ -d consistent ] || step consistency consistency --corpus "$corpus" --model draft --output consistent
 step pretrain new --corpus "$corpus" --tokenizer tokenizer --output new
-step contrast words --corpus "$corpus" --model new --output words
-[ -d consistent ] || step consistency consistency --corpus "$corpus" --model words --output consistent
-step pretrain grown --corpus "$corpus" --tokenizer tokenizer --init-from words --output grown
-step contrast stage2 --corpus consistent --model grown --output stage2
+step contrast nano --corpus consistent --model new --output nano
