@@ -57,10 +57,10 @@ def corpus(folder, files, functions):
 def write(tmp_path):
     """Write the card of an export and read it again: its metadata and its text."""
 
-    def write(**config):
+    def write(layers=3, **config):
         (tmp_path / "model").mkdir(exist_ok=True)
         settings = {"model": tmp_path / "model", "output": tmp_path / "open-codesage-tiny"} | config
-        encoder = CodeSageConfig(vocab_size=1000, hidden_size=48, num_hidden_layers=3, num_attention_heads=4)
+        encoder = CodeSageConfig(vocab_size=1000, hidden_size=48, num_hidden_layers=layers, num_attention_heads=4)
         model_card(ExportConfig(**settings), encoder, parameters=7654321, max_length=384).save(tmp_path / "README.md")
         return ModelCard.load(tmp_path / "README.md")
 
@@ -200,6 +200,24 @@ def test_the_training_data_are_counted_without_what_was_held_out(write, tmp_path
     only = write(corpus=folder, languages=("python",))
     assert "java" not in section(only, "Training data")
     assert "java" not in only.data.tags
+
+
+def test_a_bag_of_tokens_is_called_one(write):
+    assert "bidirectional Transformer" in write().text
+    bag = write(layers=0)
+    assert "bidirectional Transformer" not in bag.text
+    assert "It is a bag of tokens" in bag.text
+    assert "in which order" in section(bag, "Limits and biases")
+    assert "in which order" not in section(write(), "Limits and biases")
+
+
+def test_notes_stand_before_the_limits(write, tmp_path):
+    notes = tmp_path / "notes.md"
+    with pytest.raises(ValueError, match=r"notes\.md can not be read"):
+        write(notes=notes)
+    notes.write_text("## How it scales\n\nTwice the steps: {{ 7 * 7 }}.\n")
+    text = write(notes=notes).text
+    assert "\n\n## How it scales\n\nTwice the steps: {{ 7 * 7 }}.\n\n## Limits and biases\n" in text
 
 
 def test_records_can_not_break_out_of_their_cells(write, tmp_path):

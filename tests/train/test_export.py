@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from open_codesage.train.evaluation.evaluate import EvaluateConfig
+from open_codesage.train.evaluation.evaluate import main as evaluate
 from open_codesage.train.release.export import ExportConfig, main
 from open_codesage.train.release.folder import AUTO_MAP, FILES, PROBES, check_folder
 from safetensors.torch import load_file, save_file
@@ -71,6 +73,21 @@ def edit_weights(folder, change):
 def test_the_folder_holds_the_listed_files_and_nothing_else(exported):
     assert contents(exported).keys() == FILES.keys()
     assert list(exported.parent.iterdir()) == [exported], "nothing may be left beside the folder"
+
+
+def test_one_record_of_figures_goes_with_the_model(first, tmp_path):
+    tasks = Path(__file__).parents[2] / "model_cards" / "tasks" / "held-out"
+    evaluate(EvaluateConfig(models=(str(first),), tasks=(str(tasks),), output=tmp_path / "figures", max_length=16))
+    record = tmp_path / "figures" / "results.json"
+    folder = main(ExportConfig(model=first, output=tmp_path / "hub", metrics=(record,)))
+    assert (folder / "results.json").read_bytes() == record.read_bytes()
+    assert not check_folder(folder)
+    again = ExportConfig(model=first, output=folder, metrics=(record, record), overwrite=True)
+    with pytest.raises(ValueError, match="measured twice"):
+        main(again)
+    assert (folder / "results.json").is_file()
+    main(ExportConfig(model=first, output=folder, overwrite=True))
+    assert contents(folder).keys() == FILES.keys()
 
 
 def test_every_file_can_be_read_by_others(exported):

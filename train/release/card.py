@@ -3,7 +3,8 @@
 Contract: `model_card` fills `model_cards/template.md`. Every figure of the card is read from a record: the corpus
 folder, `training.json` of the stages, `results.json` of the evaluations, the encoder's config.
 
-Invariant: what was not recorded is said to be "not recorded". No figure is written by hand.
+Invariant: what was not recorded is said to be "not recorded". No figure is written by hand, but for the notes of the
+one who exports.
 """
 
 import math
@@ -179,6 +180,7 @@ def model_card(
         results=_tables(title, ours, others),
         cosines=_cosines(ours),
         shorter=_shorter(config, encoder.hidden_size),
+        notes=_notes(config.notes),
     )
 
 
@@ -277,6 +279,18 @@ def _shorter(config: "ExportConfig", width: int) -> list[int]:
     settings = read_object(path).get("settings") if path.is_file() else None
     dims = settings.get("matryoshka_dims") if isinstance(settings, dict) else None
     return sorted({int(dim) for dim in dims or () if int(dim) < width}, reverse=True)
+
+
+def _notes(path: Path | None) -> str:
+    """Read the section that a person wrote.
+
+    Raises:
+        ValueError: there is no such text.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} can not be read as notes for the card: {error}") from error
 
 
 def _training_facts(path: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 Contract: the Hub folder opens through `AutoModel`, `AutoModelForMaskedLM`, `AutoModelForSequenceClassification`,
 `AutoTokenizer` and `SentenceTransformer` with `trust_remote_code=True` where open-codesage is not installed, and gives
 the embeddings of the trained model. What it holds is listed in `folder.FILES`, and nothing else is in it; with `onnx`
-also `onnx_graph.GRAPH_FILES`, which give them in onnxruntime.
+also `onnx_graph.GRAPH_FILES`, which give them in onnxruntime, and with one record of figures that record.
 
 Invariants: the config says `dtype: float32` whatever is stored, so a CPU computes in float32. The folder is checked by
 `folder.check_folder` before it gets its name: at `output` stands a whole, valid folder or what was there before.
@@ -41,7 +41,9 @@ class ExportConfig:
         stage_one: model folder of Stage I, for its hyper-parameters on the card; not needed if `model` is that folder.
         metrics: results.json files of evaluate, for the card. In a file of several models this one is told by its hash,
             and the others are baselines.
+            A single file goes into the folder, too, for `evaluate --expected`.
         baselines: results.json files of other models, for the card.
+        notes: Markdown file for the card, before its limits: what no record tells, such as how training scales.
         overwrite: replace an earlier export at `output`.
     """
 
@@ -60,6 +62,7 @@ class ExportConfig:
     stage_one: Path | None = None
     metrics: tuple[Path, ...] = ()
     baselines: tuple[Path, ...] = ()
+    notes: Path | None = None
     overwrite: bool = False
 
     @property
@@ -129,6 +132,7 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
 def _write_encoder(config: ExportConfig, folder: Path, converted_from: str | None) -> int:
     """Write the folder of an encoder; returns the number of parameters."""
     from .card import model_card
+    from .folder import RECORD
     from .onnx_graph import add_graphs
 
     sentence_model = _open(config.model)
@@ -137,6 +141,8 @@ def _write_encoder(config: ExportConfig, folder: Path, converted_from: str | Non
     as_text = sentence_model.tokenizer.split_special_tokens
     card = model_card(config, encoder, parameters, max_length, converted_from, as_text)
     card.save(folder / "README.md")
+    if len(config.metrics) == 1:
+        shutil.copyfile(config.metrics[0], folder / RECORD)
     del sentence_model  # What follows opens what was written: one model in memory is enough.
     if config.onnx:
         add_graphs(folder, config.int8)
@@ -181,7 +187,7 @@ def _recover(output: Path) -> None:
 
 def _replaces(config: ExportConfig) -> bool:
     """Say whether an earlier export is in the way, and refuse to touch anything else."""
-    from .folder import FILES
+    from .folder import FILES, RECORD
     from .onnx_graph import GRAPH_FILES
 
     output = config.output
@@ -192,7 +198,7 @@ def _replaces(config: ExportConfig) -> bool:
     if not config.overwrite:
         raise ValueError(f"{output} is already there: set overwrite to replace it, or choose another output")
     for path in output.rglob("*"):
-        if not path.is_dir() and path.relative_to(output).as_posix() not in FILES | GRAPH_FILES:
+        if not path.is_dir() and path.relative_to(output).as_posix() not in {*FILES, *GRAPH_FILES, RECORD}:
             raise ValueError(
                 f"{path} was not written by an export, so {output} is left as it is: choose another output"
             )

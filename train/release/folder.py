@@ -56,6 +56,9 @@ FILES = {
     "2_Normalize/config.json": "sentence-transformers: normalisation",
 }
 
+RECORD = "results.json"
+"""What a Hub folder may hold besides: the figures of its card, as `evaluate` wrote them, to be measured again."""
+
 TOLERANCE = 1e-6
 MODULES = ["Transformer", "Pooling", "Normalize"]
 """The modules of sentence-transformers in a Hub folder, in their order."""
@@ -132,7 +135,7 @@ def _file_problems(folder: Path) -> list[str]:
     single = classifier.is_classifier(folder)
     wanted = FILES.keys() - classifier.NOT_IN_IT if single else FILES.keys()
     problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name in wanted - found]
-    for name in sorted(found - wanted - (set() if single else GRAPH_FILES.keys())):
+    for name in sorted(found - wanted - {RECORD} - (set() if single else GRAPH_FILES.keys())):
         reason = "a pickle can run code when it is opened" if name.endswith(PICKLES) else "it is not part of a model"
         problems.append(f"{folder / name} does not belong in a Hub folder: {reason}; remove it")
     if not problems and not single:
