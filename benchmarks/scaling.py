@@ -38,8 +38,11 @@ class Tokens:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, texts: list[str], length: int) -> None:
         parts, lengths = [], []
+        backend = tokenizer.backend_tokenizer
+        backend.no_padding()
+        backend.enable_truncation(length)
         for start in range(0, len(texts), 1000):
-            rows = tokenizer(texts[start : start + 1000], truncation=True, max_length=length)["input_ids"]
+            rows = [row.ids for row in backend.encode_batch_fast(texts[start : start + 1000])]
             lengths += map(len, rows)
             parts.append(np.fromiter((token for row in rows for token in row), np.int32, sum(map(len, rows))))
         self.ids, self.lengths = np.concatenate(parts), np.array(lengths)
@@ -98,7 +101,7 @@ def train(
 
 def search(table: nn.Embedding, tasks: list[tuple[Task, Tokens, Tokens]]) -> dict[str, float]:
     """Measure MRR in percent, by task and protocol."""
-    figures = {}
+    figures: dict[str, float] = {}
     for task, queries, documents in tasks:
         with torch.no_grad():
             found = [
@@ -109,9 +112,7 @@ def search(table: nn.Embedding, tasks: list[tuple[Task, Tokens, Tokens]]) -> dic
                 for tokens in (queries, documents)
             ]  # fmt: skip
         measured = measure_task(task, EmbeddingRanker(*found))
-        figures |= {
-            f"{task.name} {protocol}": round(100 * parts["all"]["mrr"], 2) for protocol, parts in measured.items()
-        }
+        figures |= {f"{task.name} {protocol}": round(parts["all"]["mrr"], 2) for protocol, parts in measured.items()}
     return figures
 
 
@@ -139,10 +140,12 @@ def main() -> None:
         for side, length in (("summary", TEXT), ("documentation", TEXT), ("code", CODE))
     }
     pairs = rows.select_columns(["summary", "code", "language"])
-    tasks = [
-        (task, *(Tokens(tokenizer, [item.text for item in items], CODE) for items in (task.queries, task.documents)))
-        for task in map(read_task, options.tasks)
-    ]
+    tasks = []
+    for task in map(read_task, options.tasks):
+        queries, documents = (
+            Tokens(tokenizer, [item.text for item in items], CODE) for items in (task.queries, task.documents)
+        )
+        tasks.append((task, queries, documents))
     for steps in options.steps:
         for width in options.widths:
             run = {"width": width, "steps": steps, "sharing": not options.no_sharing, "dropout": options.token_dropout}

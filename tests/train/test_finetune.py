@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
+from open_codesage.modeling import CodeSageConfig, CodeSageModel
 from open_codesage.train.evaluation.classification import measure_classes
 from open_codesage.train.evaluation.evaluate import EvaluateConfig
 from open_codesage.train.evaluation.evaluate import main as evaluate
 from open_codesage.train.release.export import ExportConfig
 from open_codesage.train.release.export import main as export
 from open_codesage.train.release.folder import check_folder
+from open_codesage.train.stages.adapters import lora
 from open_codesage.train.stages.finetune import FinetuneConfig, main
 from open_codesage.train.stages.finetune_retrieval import Retrieval
 from open_codesage.train.stages.tuning import _rows
@@ -170,6 +172,19 @@ def test_an_adapter_is_reloaded_and_merged_exactly(adapted, work):
     similarities = model.similarity(model.encode([r["text"] for r in rows]), model.encode([r["code"] for r in rows]))
     ranks = 1 + (similarities > similarities.diag()[:, None]).sum(dim=1)
     assert figures["mrr"] == pytest.approx(100 * (1 / ranks).mean().item(), abs=1e-3)
+
+
+def test_an_adapter_needs_blocks():
+    config = CodeSageConfig(
+        vocab_size=300,
+        hidden_size=8,
+        num_hidden_layers=0,
+        num_attention_heads=1,
+        pad_token_id=2,
+        final_layer_norm=False,
+    )
+    with pytest.raises(ValueError, match="bag of tokens.*method full"):
+        lora(CodeSageModel(config), 4, "FEATURE_EXTRACTION")
 
 
 def test_an_adapter_holds_nothing_but_low_rank_matrices(adapted, work):

@@ -26,8 +26,13 @@ def lora(model: PreTrainedModel, rank: int, task_type: str, **options: Any) -> L
         rank: inner width of the two matrices beside each projection; their product counts twice.
         task_type: "FEATURE_EXTRACTION" or "SEQ_CLS".
         options: further options of `peft.LoraConfig`.
+
+    Raises:
+        ValueError: the model has no blocks.
     """
     ours = model.config.model_type == "codesage"
+    if ours and not model.config.num_hidden_layers:
+        raise ValueError("the model is a bag of tokens: without blocks LoRA has nothing to adapt, take method full")
     return LoraConfig(
         task_type=task_type,
         r=rank,
