@@ -183,7 +183,7 @@ def test_an_adapter_needs_blocks():
         pad_token_id=2,
         final_layer_norm=False,
     )
-    with pytest.raises(ValueError, match="bag of tokens.*method full"):
+    with pytest.raises(ValueError, match=r"bag of tokens.*method full"):
         lora(CodeSageModel(config), 4, "FEATURE_EXTRACTION")
 
 
