@@ -179,6 +179,16 @@ def test_hyper_parameters_of_both_stages_come_from_their_records(write, tmp_path
     assert "init from" not in text
 
 
+def test_new_weights_are_no_stage_one(write, tmp_path):
+    first = training(tmp_path / "first", {"steps": 0, "mask_rate": 0.15}, steps=0)
+    second = training(tmp_path / "second", {"temperature": 0.05})
+    (second / "modules.json").touch()
+    text = section(write(model=second, stage_one=first), "Training")
+    assert "Not done: Stage II began with new weights." in text
+    assert "mask rate" not in text
+    assert "mask rate" in section(write(model=first), "Training")
+
+
 def test_a_model_of_stage_one_is_not_said_to_have_had_stage_two(write, tmp_path):
     text = section(write(model=training(tmp_path / "first", {"seed": 0})), "Training")
     assert "| seed | 0 |" in text

@@ -263,11 +263,16 @@ def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
         folder = folders[stage]
         path = folder / TRAINING_RECORD if folder else None
         settings = _training_facts(path) if path and path.is_file() else None
+        skipped = ""
+        if second and stage == "Stage I" and (settings or {}).get("steps") == "0":
+            settings, skipped = None, "Stage II began with new weights"
+        elif stage == "Stage II" and not second and (config.model / TRAINING_RECORD).is_file():
+            skipped = "this is the encoder after Stage I"
         stages.append(
             {
                 "title": f"{stage}: {purpose}" if "task" not in (settings or {}) else TUNING,
                 "settings": settings,
-                "skipped": stage == "Stage II" and not second and (config.model / TRAINING_RECORD).is_file(),
+                "skipped": skipped,
             }
         )
     return stages
