@@ -11,7 +11,9 @@ FOLDER/runs.jsonl are not done again.
 """
 
 import argparse
+import itertools
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 BATCH, TEXT, CODE, TEMPERATURE, LEARNING_RATE, WARMUP = 1024, 96, 512, 0.05, 7e-3, 0.02
 DOCUMENTATION_SHARE = 0.2
+COLUMNS = 4
 
 
 class Tokens:
@@ -169,19 +172,26 @@ def draw(runs: list[dict[str, float]], output: Path) -> None:
     from matplotlib import pyplot
 
     names = [name for name in runs[0] if " " in name]
+    rows = math.ceil(len(names) / COLUMNS)
     figure, panels = pyplot.subplots(
-        1, len(names), figsize=(3.2 * len(names), 3.2), squeeze=False, layout="constrained"
+        rows, COLUMNS, figsize=(3 * COLUMNS, 2.6 * rows), squeeze=False, layout="constrained"
     )
-    for panel, name in zip(panels[0], names, strict=True):
+    for panel, name in itertools.zip_longest(panels.flat, names):
+        if name is None:
+            panel.axis("off")
+            continue
         for width in sorted({run["width"] for run in runs}):
             line = sorted((run["steps"], run[name]) for run in runs if run["width"] == width)
-            panel.plot(*zip(*line, strict=True), marker="o", label=f"{width} wide")
+            panel.plot(*zip(*line, strict=True), marker="o", markersize=3, label=f"{width} wide")
         panel.set_title(name, fontsize=9)
-        panel.set_xscale("log", base=2)
-        panel.set_xlabel("steps of 1,024 pairs")
-    panels[0][0].set_ylabel("MRR, %")
+        panel.set_xscale("log")
+        steps = sorted({run["steps"] for run in runs})
+        panel.set_xticks(steps, map(str, steps), minor=False)
+        panel.minorticks_off()
+    figure.supxlabel("steps of 1,024 pairs")
+    figure.supylabel("MRR, %")
     panels[0][0].legend(fontsize=7)
-    figure.savefig(output / "scaling.png", dpi=120)
+    figure.savefig(output / "scaling.png", dpi=90)
 
 
 if __name__ == "__main__":
