@@ -29,10 +29,12 @@ def spellings(tokenizer: PreTrainedTokenizerBase) -> Tensor:
     Returns:
         Token ids, int64, [V].
     """
-    first: dict[str, int] = {}
+    first: dict[str | int, int] = {}
     tokens = enumerate(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
     return torch.tensor([
-        first.setdefault(token.lstrip(_BEFORE).translate(_CASE) or token, number) for number, token in tokens
+        # Vocabularies may have holes: a number without a token stands for itself.
+        first.setdefault((token or "").lstrip(_BEFORE).translate(_CASE) or token or number, number)
+        for number, token in tokens
     ])  # fmt: skip
 
 
