@@ -9,11 +9,11 @@ in percent, of the protocol `pairwise` where a task has it.
 import argparse
 from pathlib import Path
 
-import open_codesage.modeling  # noqa: F401  registers the Auto classes
 import torch.nn.functional as F
+from open_codesage.train.evaluation.encoder import Encoder
 from open_codesage.train.evaluation.protocols import EmbeddingRanker, measure_task
+from open_codesage.train.evaluation.results import ALL
 from open_codesage.train.evaluation.tasks import read_task
-from sentence_transformers import SentenceTransformer
 
 
 def main() -> None:
@@ -23,20 +23,18 @@ def main() -> None:
     parser.add_argument("--tasks", type=Path, nargs="+", required=True)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[768, 384, 256, 128, 64])
     options = parser.parse_args()
-    model = SentenceTransformer(options.model, device="cpu")
+    encoder = Encoder(options.model, batch_size=64)
     print("| | " + " | ".join(map(str, options.dimensions)) + " |")
     print("|---|" + "---:|" * len(options.dimensions))
     for path in options.tasks:
         task = read_task(path)
-        queries, documents = (
-            model.encode([item.text for item in items], batch_size=64, convert_to_tensor=True)
-            for items in (task.queries, task.documents)
-        )
+        queries = encoder.queries([query.text for query in task.queries])
+        documents = encoder.documents([document.text for document in task.documents])
         cells = []
         for dimension in options.dimensions:
             cut = [F.normalize(vectors[:, :dimension], dim=-1) for vectors in (queries, documents)]
             figures = measure_task(task, EmbeddingRanker(*cut))
-            cells.append(f"{figures.get('pairwise', figures.get('full', {}))['all']['mrr']:.1f}")
+            cells.append(f"{figures['pairwise' if 'pairwise' in figures else 'full'][ALL]['mrr']:.1f}")
         print(f"| {task.name} | " + " | ".join(cells) + " |", flush=True)
 
 

@@ -25,8 +25,10 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from open_codesage.train.data.corpus import Corpus
 from open_codesage.train.evaluation.protocols import EmbeddingRanker, measure_task
+from open_codesage.train.evaluation.results import ALL
 from open_codesage.train.evaluation.tasks import Task, read_task
 from open_codesage.train.stages.batches import PairBatchSampler
+from open_codesage.train.stages.losses import HardNegativeContrastiveLoss
 from open_codesage.train.stages.spellings import join_spellings, spellings
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -88,14 +90,15 @@ def train(
     nn.init.normal_(table.weight, std=0.1)
     if sharing:
         join_spellings(table, words)
+    criterion = HardNegativeContrastiveLoss(nn.Identity(), TEMPERATURE, gamma="none", mini_batch_size=None)
     optimizer = torch.optim.Adam(table.parameters(), lr=LEARNING_RATE, fused=True)
     for step, rows in zip(range(steps), batches(pairs), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min((step + 1) / (WARMUP * steps), (steps - step) / steps)
         text = "documentation" if torch.rand(()) < DOCUMENTATION_SHARE else "summary"
-        vectors = torch.cat([embed(table, *sides[side].take(rows), BATCH, dropout) for side in (text, "code")])
-        cosines = (vectors @ vectors.T / TEMPERATURE).fill_diagonal_(-1e9)
-        loss = F.cross_entropy(cosines, torch.arange(2 * BATCH).roll(BATCH))
+        loss = criterion.calculate_loss(
+            [[embed(table, *sides[side].take(rows), BATCH, dropout)] for side in (text, "code")]
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -115,7 +118,7 @@ def search(table: nn.Embedding, tasks: list[tuple[Task, Tokens, Tokens]]) -> dic
                 for tokens in (queries, documents)
             ]  # fmt: skip
         measured = measure_task(task, EmbeddingRanker(*found))
-        figures |= {f"{task.name} {protocol}": round(parts["all"]["mrr"], 2) for protocol, parts in measured.items()}
+        figures |= {f"{task.name} {protocol}": round(parts[ALL]["mrr"], 2) for protocol, parts in measured.items()}
     return figures
 
 

@@ -21,7 +21,7 @@ from .config import make_config, merge, read_recipe
 from .console import say
 from .data import extract
 from .evaluation import evaluate
-from .evaluation.results import ALL, value_of
+from .evaluation.results import ALL, RESULTS, value_of
 from .release import export
 from .stages import contrast, pretrain, tokenizer
 from .steps import Steps
@@ -128,7 +128,7 @@ def main(config: QuickstartConfig) -> Path:
     base = {"corpus": corpus, "seed": config.seed}
     stage_one = settings(pretrain.PretrainConfig, "pretrain", tokenizer=vocabulary, output=models["stage1"], **base)
     stage_two = settings(contrast.ContrastConfig, "contrast", model=models["stage1"], output=models["stage2"], **base)
-    figures = {name: out / "evaluation" / name / evaluate.RESULTS for name in EVALUATED}
+    figures = {name: out / "evaluation" / name / RESULTS for name in EVALUATED}
     measurements = {
         name: settings(
             evaluate.EvaluateConfig,

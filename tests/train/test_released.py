@@ -74,6 +74,17 @@ def test_the_card_shows_the_figures_of_the_record(folder):
     assert {f"{value:.1f}" for value in figures} <= shown
 
 
+def test_the_usage_on_the_card_runs_as_it_is_printed(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder.parent)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", (folder / "README.md").read_text(encoding="utf-8"), flags=re.M | re.S
+    )
+    for block in blocks:
+        exec(compile(block, "card", "exec"), {})
+    assert len(blocks) == 2
+    assert capsys.readouterr().out.count("tensor(") == 2
+
+
 def test_measured_again_on_the_task_in_the_repository_the_figures_are_those_of_the_record(folder, capsys):
     main(EvaluateConfig(models=(str(folder),), tasks=(str(HELD_OUT),), expected=folder / "results.json"))
     assert "figures agree with the expected ones" in capsys.readouterr().out

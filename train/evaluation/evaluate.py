@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .store import Store
     from .subjects import Subject
 
-RESULTS = "results.json"
 TABLES = "results.md"
 
 
@@ -187,7 +186,7 @@ def _settings(config: EvaluateConfig) -> dict[str, Any]:
 def _write(results: dict[str, Any], output: Path) -> None:
     from . import plots
     from .report import markdown
-    from .results import write_results
+    from .results import RESULTS, write_results
 
     with new_folder(output) as folder:
         write_results(results, folder / RESULTS)

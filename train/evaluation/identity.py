@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..model_folders import ADAPTER, read_object, require_sound_download
+from .results import RESULTS
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "bm25s", "ir-measures")
 """Packages whose versions may change a figure."""
 
 _DECIDING = (".json", ".txt", ".model", ".safetensors", ".py", ".jinja")
-_RECORDS = ("training.json", "results.json", "trainer_state.json")
+_RECORDS = ("training.json", RESULTS, "trainer_state.json")
 """JSON files in a model folder that tell about the model but decide nothing."""
 
 

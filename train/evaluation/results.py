@@ -16,6 +16,9 @@ from ..model_folders import read_object
 
 SCHEMA = "open-codesage-results/1"
 
+RESULTS = "results.json"
+"""Name of the file."""
+
 ALL = "all"
 """The part that is the mean over the others, or the only one."""
 

@@ -131,8 +131,8 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
 
 def _write_encoder(config: ExportConfig, folder: Path, converted_from: str | None) -> int:
     """Write the folder of an encoder; returns the number of parameters."""
+    from ..evaluation.results import RESULTS
     from .card import model_card
-    from .folder import RECORD
     from .onnx_graph import add_graphs
 
     sentence_model = _open(config.model)
@@ -142,7 +142,7 @@ def _write_encoder(config: ExportConfig, folder: Path, converted_from: str | Non
     card = model_card(config, encoder, parameters, max_length, converted_from, as_text)
     card.save(folder / "README.md")
     if len(config.metrics) == 1:
-        shutil.copyfile(config.metrics[0], folder / RECORD)
+        shutil.copyfile(config.metrics[0], folder / RESULTS)
     del sentence_model  # What follows opens what was written: one model in memory is enough.
     if config.onnx:
         add_graphs(folder, config.int8)
@@ -187,7 +187,8 @@ def _recover(output: Path) -> None:
 
 def _replaces(config: ExportConfig) -> bool:
     """Say whether an earlier export is in the way, and refuse to touch anything else."""
-    from .folder import FILES, RECORD
+    from ..evaluation.results import RESULTS
+    from .folder import FILES
     from .onnx_graph import GRAPH_FILES
 
     output = config.output
@@ -198,7 +199,7 @@ def _replaces(config: ExportConfig) -> bool:
     if not config.overwrite:
         raise ValueError(f"{output} is already there: set overwrite to replace it, or choose another output")
     for path in output.rglob("*"):
-        if not path.is_dir() and path.relative_to(output).as_posix() not in {*FILES, *GRAPH_FILES, RECORD}:
+        if not path.is_dir() and path.relative_to(output).as_posix() not in {*FILES, *GRAPH_FILES, RESULTS}:
             raise ValueError(
                 f"{path} was not written by an export, so {output} is left as it is: choose another output"
             )

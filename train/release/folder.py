@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from ..evaluation.results import RESULTS
 from ..model_folders import (
     LOADING_ERRORS,
     PICKLES,
@@ -55,9 +56,6 @@ FILES = {
     "1_Pooling/config.json": "sentence-transformers: mean pooling",
     "2_Normalize/config.json": "sentence-transformers: normalisation",
 }
-
-RECORD = "results.json"
-"""What a Hub folder may hold besides: the figures of its card, as `evaluate` wrote them, to be measured again."""
 
 TOLERANCE = 1e-6
 MODULES = ["Transformer", "Pooling", "Normalize"]
@@ -135,7 +133,8 @@ def _file_problems(folder: Path) -> list[str]:
     single = classifier.is_classifier(folder)
     wanted = FILES.keys() - classifier.NOT_IN_IT if single else FILES.keys()
     problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name in wanted - found]
-    for name in sorted(found - wanted - {RECORD} - (set() if single else GRAPH_FILES.keys())):
+    # The figures of its card may lie in it too, to be measured again.
+    for name in sorted(found - wanted - {RESULTS} - (set() if single else GRAPH_FILES.keys())):
         reason = "a pickle can run code when it is opened" if name.endswith(PICKLES) else "it is not part of a model"
         problems.append(f"{folder / name} does not belong in a Hub folder: {reason}; remove it")
     if not problems and not single:

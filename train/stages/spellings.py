@@ -52,9 +52,7 @@ def join_spellings(embedding: nn.Embedding, spellings_V: Tensor) -> None:
 
 def _shared(spellings_V: Tensor, gradient_RH: Tensor) -> Tensor:
     """Add to every row of a gradient the sum over all rows of its word."""
-    sums_RH = torch.zeros_like(gradient_RH).index_add_(
-        0, spellings_V.to(gradient_RH.device), gradient_RH[: len(spellings_V)]
-    )
-    rows = torch.arange(len(gradient_RH), device=gradient_RH.device)
-    rows[: len(spellings_V)] = spellings_V
-    return gradient_RH + sums_RH[rows]
+    words_V, shared_RH = spellings_V.to(gradient_RH.device), gradient_RH.clone()
+    known_VH = gradient_RH[: len(words_V)]
+    shared_RH[: len(words_V)] += torch.zeros_like(known_VH).index_add_(0, words_V, known_VH)[words_V]
+    return shared_RH
