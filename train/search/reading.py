@@ -20,7 +20,7 @@ from open_codesage.tokenization.source import Unparsable, decode, definition_of
 
 from ..evaluation.signature import signature
 from .cutting import Unit, cut
-from .files import PROSE, TreeFile, content_digest, read_bytes
+from .files import TreeFile, content_digest, read_bytes
 from .grammar_outline import grammar_outline
 from .plain_outline import plain_outline, prose_outline
 from .words import Keys, word_keys, words_of
@@ -36,6 +36,7 @@ SOURCES = {
     "train.search": ("cutting", "grammar_outline", "plain_outline", "reading", "words"),
 }
 
+PROSE = "prose"
 _NOTICE_BYTES = 2000
 _NOTICE = re.compile(
     r"""^[^\w\n]*(?:Code\ generated\b.*\bDO\ NOT\ EDIT\b
