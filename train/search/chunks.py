@@ -17,8 +17,8 @@ from open_codesage.tokenization.functions import extract_functions
 from open_codesage.tokenization.languages import LANGUAGES
 from open_codesage.tokenization.source import Unparsable, decode, definition_of
 
-from ..data.rules import reject_text
-from ..evaluation.signature import signature
+from ..corpus.rules import reject_text
+from ..retrieval.signature import signature
 from .files import TreeFile, content_digest, read_bytes
 
 _DIGEST_BYTES = 8

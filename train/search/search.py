@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..console import note, say
+from ..common.console import note, say
 
 if TYPE_CHECKING:
     from .index import Hit, Update

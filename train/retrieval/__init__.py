@@ -1,0 +1,1 @@
+"""Search as a measurement: embed, rank, BM25, and what a search task is."""
