@@ -23,12 +23,20 @@ EXTRAS = {
     "mteb": ["mteb>=2.26"],
     "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=1.0"],
 }
-TOOLS = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.14", "mypy>=1.18", "types-PyYAML"]
+TOOLS = [
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "hypothesis>=6.100",
+    "ruff>=0.14",
+    "mypy>=1.18",
+    "types-PyYAML",
+    "import-linter>=2.9",
+]
 EXTRAS["dev"] = TOOLS + [requirement for extra in EXTRAS.values() for requirement in extra]
 
 setup(
     name="open-codesage",
-    version="0.1.0",
+    version="0.2.0",
     description="Open, complete implementation of CodeSage: train, evaluate, release and use code encoders",
     long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").exists() else "",
     long_description_content_type="text/markdown",
@@ -40,7 +48,7 @@ setup(
     package_data={
         "open_codesage.modeling": ["py.typed"],
         "open_codesage.tokenization": ["py.typed", "queries/*/*.scm", "queries/*/*.txt"],
-        "open_codesage.train": ["py.typed", "recipes/*.yaml", "recipes/*/*", "ablation/*.yaml"],
+        "open_codesage.train": ["py.typed", "recipes/*.yaml", "recipes/*/*", "evaluation/ablation/*.yaml"],
         "open_codesage.model_cards": ["*.md", "*/*", "*/*/*"],
     },
     include_package_data=False,

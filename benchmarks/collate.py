@@ -30,9 +30,9 @@ from typing import Any
 import datasets
 import torch
 from open_codesage.tokenization.tokenizer import train_tokenizer
-from open_codesage.train.data.masking import IdentifierMaskingCollator
-from open_codesage.train.data.shards import prepare_shards, read_report
-from open_codesage.train.data.stream import EpochStream
+from open_codesage.train.stages.data.masking import IdentifierMaskingCollator
+from open_codesage.train.stages.data.packing import prepare_shards, read_report
+from open_codesage.train.stages.data.stream import EpochStream
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
 

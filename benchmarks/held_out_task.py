@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from open_codesage.train.data.corpus import Corpus
+from open_codesage.train.corpus.corpus import Corpus
 
 PACKAGES = (
     "apt/mbedtls", "apt/dnlib", "apt/restic", "apt/libcommons-lang3-java", "apt/guava-libraries", "npm/mongoose",

@@ -25,7 +25,7 @@ from open_codesage.tokenization.functions import extract_functions
 from open_codesage.tokenization.identifiers import find_identifiers
 from open_codesage.tokenization.languages import LANGUAGES, language_of_path
 from open_codesage.tokenization.source import Unparsable, decode
-from open_codesage.train.data.workers import map_in_workers
+from open_codesage.train.common.workers import map_in_workers
 
 FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures" / "languages"
 LARGEST = 12_000

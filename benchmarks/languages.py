@@ -23,7 +23,7 @@ from open_codesage.tokenization import (
     rejection_reason,
     resolve_language,
 )
-from open_codesage.train.data.collect import Counts, SkippedFile, collect_folders, read
+from open_codesage.train.corpus.sources import Counts, SkippedFile, collect_folders, read
 
 MAX_BYTES = 250_000
 

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from open_codesage.modeling import CodeSageModel
-from open_codesage.train.evaluation.ranking import top_k
 from open_codesage.train.release.onnx_graph import GRAPH, INPUTS, INT8_GRAPH, open_graph
+from open_codesage.train.retrieval.ranking import top_k
 from torch.nn.functional import normalize
 from transformers import PreTrainedTokenizerFast
 

@@ -37,7 +37,7 @@ def test_the_examples_run_in_their_order_as_they_are_printed(tmp_path, monkeypat
         copy = tmp_path / "src" / module
         copy.parent.mkdir(exist_ok=True)
         (shutil.copytree if (library / module).is_dir() else shutil.copy)(library / module, copy)
-    checkpoint = runpy.run_path(str(Path(__file__).parent / "train" / "scripts" / "published_checkpoint.py"))
+    checkpoint = runpy.run_path(str(Path(__file__).parent / "scripts" / "published_checkpoint.py"))
     checkpoint["published"](tmp_path / "codesage-small-v2")
     monkeypatch.chdir(tmp_path)
     # These two have tests of their own: one takes long, the other downloads.

@@ -1,1 +1,1 @@
-"""Placeholder, written by the owner of this room."""
+"""Everything that runs: corpus, training, evaluation, release and search, each room importing only those below it."""

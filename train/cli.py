@@ -8,35 +8,104 @@ transformers nor sentence_transformers.
 
 import importlib
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from .config import load_config
+from .common.config import load_config
 
 
 class Command(NamedTuple):
-    """Where a sub-command lives: module below `open_codesage.train` and the name of its config class."""
+    """Where a sub-command's config class and its main lie, as `module:name` below `open_codesage.train`."""
 
-    module: str
     config: str
+    main: str
     summary: str
+
+    def load_config(self) -> type[Any]:
+        """Import the config class, and with it nothing heavy."""
+        return _load(self.config)
+
+    def load_main(self) -> Callable[[Any], Any]:
+        """Import the function that runs the command."""
+        return _load(self.main)
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), name)
 
 
 COMMANDS = {
-    "quickstart": Command("quickstart", "QuickstartConfig", "source code in, trained and evaluated encoder out"),
-    "extract": Command("data.extract", "ExtractConfig", "collect source files and (summary, function) pairs"),
-    "consistency": Command("data.consistency", "ConsistencyConfig", "keep the pairs that an encoder finds again"),
-    "corpus": Command("data.gather", "CorpusConfig", "build a corpus of software packages, cleaned and decontaminated"),
-    "tokenizer": Command("stages.tokenizer", "TokenizerConfig", "train a byte-level BPE tokenizer"),
-    "pretrain": Command("stages.pretrain", "PretrainConfig", "Stage I: masked LM and identifier deobfuscation"),
-    "contrast": Command("stages.contrast", "ContrastConfig", "Stage II: contrastive learning on (text, code) pairs"),
-    "finetune": Command("stages.finetune", "FinetuneConfig", "for search or classification, on rows of your own"),
-    "evaluate": Command("evaluation.evaluate", "EvaluateConfig", "models on search and classification sets"),
-    "ablate": Command("ablation.ablate", "AblateConfig", "a grid of trainings, summed up beside the paper's"),
-    "export": Command("release.export", "ExportConfig", "write a Hub folder with remote code and model card"),
-    "convert": Command("release.convert", "ConvertConfig", "turn a checkpoint of the authors into a Hub folder"),
-    "search": Command("search.search", "SearchConfig", "functions of a tree that answer a question"),
-    "publish": Command("release.publish", "PublishConfig", "put a Hub folder on the Hub in one checked commit"),
+    "quickstart": Command(
+        "quickstart:QuickstartConfig",
+        "quickstart:main",
+        "source code in, trained and evaluated encoder out",
+    ),
+    "extract": Command(
+        "corpus.extract:ExtractConfig",
+        "corpus.extract:main",
+        "collect source files and (summary, function) pairs",
+    ),
+    "consistency": Command(
+        "stages.configs:ConsistencyConfig",
+        "stages.consistency:main",
+        "keep the pairs that an encoder finds again",
+    ),
+    "corpus": Command(
+        "corpus.packages.build:CorpusConfig",
+        "corpus.packages.build:main",
+        "build a corpus of software packages, cleaned and decontaminated",
+    ),
+    "tokenizer": Command(
+        "stages.configs:TokenizerConfig",
+        "stages.tokenizer:main",
+        "train a byte-level BPE tokenizer",
+    ),
+    "pretrain": Command(
+        "stages.configs:PretrainConfig",
+        "stages.pretrain:main",
+        "Stage I: masked LM and identifier deobfuscation",
+    ),
+    "contrast": Command(
+        "stages.configs:ContrastConfig",
+        "stages.contrast:main",
+        "Stage II: contrastive learning on (text, code) pairs",
+    ),
+    "finetune": Command(
+        "stages.configs:FinetuneConfig",
+        "stages.finetune:main",
+        "for search or classification, on rows of your own",
+    ),
+    "evaluate": Command(
+        "evaluation.config:EvaluateConfig",
+        "evaluation.evaluate:main",
+        "models on search and classification sets",
+    ),
+    "ablate": Command(
+        "evaluation.ablation.ablate:AblateConfig",
+        "evaluation.ablation.ablate:main",
+        "a grid of trainings, summed up beside the paper's",
+    ),
+    "export": Command(
+        "release.config:ExportConfig",
+        "release.export:main",
+        "write a Hub folder with remote code and model card",
+    ),
+    "convert": Command(
+        "release.config:ConvertConfig",
+        "release.convert:main",
+        "turn a checkpoint of the authors into a Hub folder",
+    ),
+    "search": Command(
+        "search.search:SearchConfig",
+        "search.search:main",
+        "functions of a tree that answer a question",
+    ),
+    "publish": Command(
+        "release.config:PublishConfig",
+        "release.publish:main",
+        "put a Hub folder on the Hub in one checked commit",
+    ),
 }
 
 
@@ -51,19 +120,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"open-codesage: unknown command {name!r}; known: {', '.join(COMMANDS)}\n")
         return 2
     command = COMMANDS[name]
-    module = importlib.import_module(f"{__package__}.{command.module}")
     try:
-        config = load_config(getattr(module, command.config), rest, prog=f"open-codesage {name}")
+        config = load_config(command.load_config(), rest, prog=f"open-codesage {name}")
     except ValueError as error:
         sys.stderr.write(f"open-codesage {name}: {error}\n")
         return 2
     try:
-        module.main(config)
+        command.load_main()(config)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"open-codesage {name}: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write(f"open-codesage {name}: interrupted; run the same command again to go on\n")
+        sys.stderr.write(f"open-codesage {name}: interrupted; run the same command again to resume\n")
         return 130
     return 0
 

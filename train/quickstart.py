@@ -1,8 +1,8 @@
 """The whole way in one command: source code in, trained, evaluated and exported encoder out.
 
 Contract: every step is another command's `main(config)`, with the settings of `recipes/quickstart.yaml` and what the
-user changes in them; its result lies in its own folder below `--output`. Started again, the quickstart goes on after
-the last finished step.
+user changes in them; its result lies in its own folder below `--output`. Started again, the quickstart resumes after
+the last finished step. A config that exists has valid settings for every step.
 
 Invariant: no step sees held-out modules but the evaluation; the figures at the end are those that the evaluation wrote.
 """
@@ -15,16 +15,17 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from .config import make_config, merge, read_recipe
-from .console import say
-from .data import extract
-from .evaluation import evaluate
-from .evaluation.results import ALL, RESULTS, value_of
-from .release import export
-from .stages import contrast, pretrain, tokenizer
-from .steps import Steps
+from .common.config import ConfigError, make_config, merge, read_recipe
+from .common.console import say
+from .common.output import RESULTS
+from .common.steps import Steps
+from .corpus.extract import ExtractConfig
+from .evaluation.config import EvaluateConfig
+from .evaluation.results import ALL, value_of
+from .release.config import ExportConfig
+from .stages.configs import ContrastConfig, PretrainConfig, TokenizerConfig
 
 RECIPE = Path(__file__).parent / "recipes" / "quickstart.yaml"
 
@@ -71,6 +72,7 @@ class QuickstartConfig:
         taken = ("corpus", "tokenizer", *(model for model in EVALUATED if model != "bm25"), "evaluation", "steps")
         if Path(self.name).name != self.name or self.name.startswith(".") or self.name in taken:
             raise ValueError(f"name is {self.name!r}: give a plain name, but none of {', '.join(taken)}")
+        _plan(self)  # A step's wrong setting is found before the first step.
 
 
 EVALUATED = ("untrained", "stage1", "stage2", "bm25")
@@ -101,37 +103,43 @@ print(json.dumps(embeddings.tolist()))
 """
 
 
-def main(config: QuickstartConfig) -> Path:
-    """Run every step that has not finished yet.
+class _Plan(NamedTuple):
+    """The settings of every step."""
 
-    Returns:
-        The exported Hub folder.
+    extract: ExtractConfig
+    tokenizer: TokenizerConfig
+    untrained: PretrainConfig
+    pretrain: PretrainConfig
+    contrast: ContrastConfig
+    evaluate: dict[str, EvaluateConfig]
+    figures: dict[str, Path]
+    export: ExportConfig
+
+
+def _plan(config: QuickstartConfig) -> _Plan:
+    """Make the settings of every step out of the recipe and what the user changes.
 
     Raises:
-        ValueError: the source, the recipe or a step's settings can not be used; the message says what to do.
+        ConfigError: a step's settings are wrong; step and option are named.
     """
-    begin = time.perf_counter()
     out = config.output.absolute()
-    corpus, vocabulary, hub_folder = out / "corpus", out / "tokenizer", out / config.name
+    corpus, vocabulary = out / "corpus", out / "tokenizer"
     models = {name: out / name for name in ("untrained", "stage1", "stage2")}
     recipe = read_recipe(RECIPE)
 
     def settings(cls: type[Any], section: str, **fixed: Any) -> Any:
         given = getattr(config, section)
         if taken := sorted(given.keys() & fixed.keys()):
-            raise ValueError(f"quickstart: {section}: {', '.join(taken)} is set by the quickstart's own options")
-        return make_config(cls, merge(recipe[section], given) | fixed, f"quickstart: {section}")
+            raise ConfigError(f"{section}: {', '.join(taken)} is set by the quickstart's own options")
+        return make_config(cls, merge(recipe[section], given) | fixed, section)
 
     source = {"source": config.source, "dataset": config.dataset, "languages": config.languages, "seed": config.seed}
-    extraction = settings(extract.ExtractConfig, "extract", output=corpus, **source)
-    tokens = settings(tokenizer.TokenizerConfig, "tokenizer", corpus=corpus, output=vocabulary)
     base = {"corpus": corpus, "seed": config.seed}
-    stage_one = settings(pretrain.PretrainConfig, "pretrain", tokenizer=vocabulary, output=models["stage1"], **base)
-    stage_two = settings(contrast.ContrastConfig, "contrast", model=models["stage1"], output=models["stage2"], **base)
     figures = {name: out / "evaluation" / name / RESULTS for name in EVALUATED}
+    stage_one = settings(PretrainConfig, "pretrain", tokenizer=vocabulary, output=models["stage1"], **base)
     measurements = {
         name: settings(
-            evaluate.EvaluateConfig,
+            EvaluateConfig,
             "evaluate",
             models=(str(models.get(name, name)),),
             tasks=(str(corpus),),
@@ -139,31 +147,59 @@ def main(config: QuickstartConfig) -> Path:
         )
         for name, file in figures.items()
     }
-    release = settings(
-        export.ExportConfig,
-        "export",
-        model=models["stage2"],
-        output=hub_folder,
-        name=config.name,
-        corpus=corpus,
-        stage_one=models["stage1"],
-        metrics=(figures["stage2"],),
-        baselines=tuple(figures[name] for name in EVALUATED if name != "stage2"),
+    return _Plan(
+        settings(ExtractConfig, "extract", output=corpus, **source),
+        settings(TokenizerConfig, "tokenizer", corpus=corpus, output=vocabulary),
+        dataclasses.replace(stage_one, output=models["untrained"], steps=0, epochs=None),
+        stage_one,
+        settings(ContrastConfig, "contrast", model=models["stage1"], output=models["stage2"], **base),
+        measurements,
+        figures,
+        settings(
+            ExportConfig,
+            "export",
+            model=models["stage2"],
+            output=out / config.name,
+            name=config.name,
+            corpus=corpus,
+            stage_one=models["stage1"],
+            metrics=(figures["stage2"],),
+            baselines=tuple(figures[name] for name in EVALUATED if name != "stage2"),
+        ),
     )
 
-    steps = Steps(out, STEPS)
-    steps.run("extract", extraction, extract.main)
-    steps.run("tokenizer", tokens, tokenizer.main)
-    untrained = dataclasses.replace(stage_one, output=models["untrained"], steps=0, epochs=None)
-    steps.run("untrained", untrained, pretrain.main)
-    steps.run("pretrain", stage_one, pretrain.main)
-    steps.run("contrast", stage_two, contrast.main)
-    for name, measurement in measurements.items():
+
+def main(config: QuickstartConfig) -> Path:
+    """Run every step that has not finished yet.
+
+    Returns:
+        The exported Hub folder.
+
+    Raises:
+        ValueError: the source cannot be used; the message says what to do.
+    """
+    from .corpus import extract
+    from .evaluation import evaluate
+    from .release import export
+    from .stages import contrast, pretrain, tokenizer
+
+    begin = time.perf_counter()
+    plan = _plan(config)
+    steps = Steps(config.output, STEPS)
+    steps.run("extract", plan.extract, extract.main)
+    steps.run("tokenizer", plan.tokenizer, tokenizer.main)
+    steps.run("untrained", plan.untrained, pretrain.main)
+    steps.run("pretrain", plan.pretrain, pretrain.main)
+    steps.run("contrast", plan.contrast, contrast.main)
+    for name, measurement in plan.evaluate.items():
         steps.run(f"evaluate-{name}", measurement, evaluate.main)
-    steps.run("export", release, export.main)
+    steps.run("export", plan.export, export.main)
+    hub_folder, corpus = plan.export.output, plan.extract.output
     _reopen(hub_folder, list(config.queries))
     _answer(hub_folder, corpus, list(config.queries))
-    say(_table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in figures.items()}, corpus.name))
+    say(
+        _table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in plan.figures.items()}, corpus.name)
+    )
     say(f"\n{time.perf_counter() - begin:.0f} s in all{_most_memory()}.\nThe model: {hub_folder}")
     return hub_folder
 
@@ -208,10 +244,10 @@ def _reopen(folder: Path, texts: list[str]) -> None:
 
 def _answer(folder: Path, corpus: Path, queries: list[str]) -> None:
     """Print the best functions of the whole corpus for each query, found by the exported model."""
-    from .data.corpus import Corpus
-    from .evaluation.encoder import Encoder
-    from .evaluation.ranking import rank_functions
-    from .evaluation.signature import signature
+    from .corpus.corpus import Corpus
+    from .retrieval.encoder import Encoder
+    from .retrieval.ranking import rank_functions
+    from .retrieval.signature import signature
 
     functions = [row for split in ("train", "held_out") for row in Corpus(corpus).functions(split)]
     encoder = Encoder(str(folder), batch_size=64, max_length=None)

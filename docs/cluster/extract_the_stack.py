@@ -10,7 +10,7 @@ from pathlib import Path
 from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
 from datatrove.pipeline.readers import ParquetReader
 from open_codesage.tokenization.languages import LANGUAGES
-from open_codesage.train.data.scale import ExtractRank, join
+from open_codesage.train.corpus.scale import ExtractRank, join
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

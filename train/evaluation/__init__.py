@@ -1,1 +1,1 @@
-"""Evaluation: how well a model finds held-out functions by their summaries, against BM25."""
+"""Evaluation: search and classification tasks by the paper's protocols, results, reports and ablations."""

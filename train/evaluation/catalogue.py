@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.corpus import Corpus
-from .probing import PARTS, ClassificationTask, read_classification
+from ..corpus.corpus import Corpus
+from ..retrieval.ranking import chance_mrr
+from ..retrieval.task import NL2CODE, Task, Text, held_out_search
+from .classification_tasks import PARTS, ClassificationTask, read_classification, task_hash
 from .protocols import parts
-from .ranking import chance_mrr
-from .retrieval import held_out_search
-from .subjects import task_hash
-from .tasks import NL2CODE, Task, Text, read_task, restrict
+from .tasks import read_task, restrict
 
 MTEB = "mteb:"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -98,7 +97,7 @@ def _read(place: str, languages: Sequence[str]) -> AnyTask:
             raise ValueError(
                 f"there is no task {place}: no such folder, and neither USER/NAME, a dataset of the Hub, nor {MTEB}NAME"
             )
-        from .hub import read_hub_task
+        from .hub_tasks import read_hub_task
 
         task = read_hub_task(place)
         return restrict(task, languages) if languages else task

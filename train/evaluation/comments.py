@@ -16,7 +16,7 @@ import tree_sitter
 from open_codesage.tokenization.languages import LANGUAGES
 from open_codesage.tokenization.source import Source, Unparsable, parse
 
-from .tasks import Task, Text
+from ..retrieval.task import Task, Text
 
 
 def without_comments(text: str, language: str) -> tuple[str, bool]:

@@ -16,10 +16,10 @@ from datasets import Dataset
 from datasets.exceptions import DatasetsError
 from sentence_transformers import SentenceTransformer
 
-from ..release.hub_errors import HUB_ERRORS
+from ..common.hub_errors import HUB_ERRORS
+from ..retrieval.task import Task
 from .protocols import RECALL_DEPTHS, Figures, parts
 from .results import ALL
-from .tasks import Task
 
 if TYPE_CHECKING:
     from mteb import AbsTask

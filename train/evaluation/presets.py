@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..retrieval.task import CODE2CODE, Task
 from .protocols import parts
-from .tasks import CODE2CODE, Task
 
 if TYPE_CHECKING:
-    from .evaluate import EvaluateConfig
+    from .config import EvaluateConfig
 
 Name = Literal["paper", "cosqa", "advtest", "codesearchnet", "code2code"]
 

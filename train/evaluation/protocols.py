@@ -15,10 +15,11 @@ import ir_measures
 import numpy as np
 import numpy.typing as npt
 
-from .bm25 import BM25
-from .ranking import Vectors, mean_figures, top_k
+from ..common.metrics import mean_figures
+from ..retrieval.bm25 import BM25
+from ..retrieval.ranking import Vectors, top_k
+from ..retrieval.task import Task
 from .results import ALL
-from .tasks import Task
 
 RECALL_DEPTHS = (1, 5, 10, 50, 100)
 

@@ -7,7 +7,7 @@ italics; everything else was measured in this run.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .published import published
+from .paper_figures import published
 from .results import ALL, PROTOCOLS, SHOWN, metrics_of, select, sizes
 
 MOST_PARTS = 12

@@ -12,12 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..model_folders import read_object
+from ..common.model_folder import read_object
 
 SCHEMA = "open-codesage-results/1"
 
-RESULTS = "results.json"
-"""Name of the file."""
 
 ALL = "all"
 """The part that is the mean over the others, or the only one."""

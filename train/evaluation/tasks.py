@@ -13,63 +13,15 @@ Invariant: an `_id` is never part of a text, since ids may carry the label.
 """
 
 import gzip
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..retrieval.task import CODE2CODE, NL2CODE, Task, Text
+
 PROTOCOLS = ("full", "same_language", "pairwise")
-NL2CODE, CODE2CODE = "nl2code", "code2code"
-
-
-@dataclass(frozen=True)
-class Text:
-    """A query or a document.
-
-    Attributes:
-        id: its name in the judgements.
-        text: what a model is shown.
-        language: its programming language, or that of natural text; "" if the set does not say.
-    """
-
-    id: str
-    text: str
-    language: str
-
-
-@dataclass(frozen=True)
-class Task:
-    """A search set.
-
-    Attributes:
-        name: of the folder.
-        queries: those with a judgement.
-        documents: all of the corpus.
-        relevant: for every query the numbers of the documents that answer it, at least one.
-        protocols: some of `PROTOCOLS`.
-        own: for every query the numbers of the documents that are left out for it: itself, or none.
-        kind: what meta.json calls the task, such as `NL2CODE` or `CODE2CODE`, or else what the languages tell.
-    """
-
-    name: str
-    queries: tuple[Text, ...]
-    documents: tuple[Text, ...]
-    relevant: tuple[frozenset[int], ...]
-    protocols: tuple[str, ...]
-    own: tuple[frozenset[int], ...]
-    kind: str
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 over texts, languages, judgements and what is left out, in their order; ids do not count."""
-        digest = hashlib.sha256()
-        for text in (*self.documents, *self.queries):
-            digest.update(json.dumps([text.text, text.language]).encode())
-        for numbers in (*self.relevant, *self.own):
-            digest.update(json.dumps(sorted(numbers)).encode())
-        return digest.hexdigest()
 
 
 class Rows(NamedTuple):

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ..data.corpus import Corpus
+from ..common.identity import folder_hash
+from ..common.model_folder import read_object
+from ..corpus.corpus import Corpus
 from ..evaluation.cosines import percentiles
-from ..evaluation.identity import folder_hash
 from ..evaluation.report import published_beside
 from ..evaluation.results import ALL, PROTOCOLS, SHOWN, read_results, sizes
-from ..model_folders import read_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from .export import ExportConfig
+    from .config import ExportConfig
 
 TRAINING_RECORD = "training.json"
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}

@@ -11,28 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..model_folders import read_object
-
 if TYPE_CHECKING:
-    from .export import ExportConfig
-
-ARCHITECTURE = "CodeSageForSequenceClassification"
-NOT_IN_IT = {
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "1_Pooling/config.json",
-    "2_Normalize/config.json",
-}
-"""Files of an encoder's Hub folder that a classifier has no use for."""
-
-
-def is_classifier(folder: Path) -> bool:
-    """Say whether a model folder is one of a classifier."""
-    try:
-        return read_object(folder / "config.json").get("architectures") == [ARCHITECTURE]
-    except ValueError:
-        return False
+    from .config import ExportConfig
 
 
 def write(config: "ExportConfig", folder: Path) -> int:
@@ -48,8 +28,8 @@ def write(config: "ExportConfig", folder: Path) -> int:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from ..stages.checkpoints import require_safetensors
-    from .export import save_released
+    from ..common.model_folder import require_safetensors
+    from .saving import save_released
 
     if asked := [name for name in ("onnx", "corpus", "stage_one", "metrics", "baselines") if getattr(config, name)]:
         raise ValueError(f"{config.model} is a classifier, for which there is no {', '.join(asked)}: leave it out")
@@ -74,8 +54,8 @@ def problems(folder: Path) -> list[str]:
     import torch
     from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-    from ..model_folders import LOADING_ERRORS
-    from .folder import PROBES
+    from ..common.model_folder import LOADING_ERRORS
+    from .layout import PROBES
 
     try:
         model, info = AutoModelForSequenceClassification.from_pretrained(

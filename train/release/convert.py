@@ -7,11 +7,12 @@ Invariants: no code of the checkpoint runs. At `output` stands a whole, valid fo
 """
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
-from .export import ExportConfig, check_output, write_hub_folder
+from .config import ConvertConfig, ExportConfig
+from .export import check_output, write_hub_folder
 
 if TYPE_CHECKING:
     import torch
@@ -21,45 +22,6 @@ TRAINED_LENGTH = 1024
 
 LANGUAGES = ("c", "csharp", "go", "java", "javascript", "php", "python", "ruby", "typescript")
 """The languages of the authors' training data (paper, Table 4)."""
-
-
-@dataclass(frozen=True)
-class ConvertConfig:
-    """Turn a checkpoint as the authors of CodeSage published it into a Hub folder.
-
-    Attributes:
-        source: folder of the downloaded checkpoint, for example of codesage/codesage-small-v2.
-        output: the Hub folder to write.
-        name: what the model card calls the model, NAME or USER/NAME on the Hub; the folder's name if not given.
-        origin: Hub id of the checkpoint, for the card; that in its config.json if not given.
-        licence: licence of the checkpoint, as the Hub spells it; that of its card if not given.
-        dtype: number format of the stored weights; that of the checkpoint if not given.
-        max_length: longest input in tokens, EOS included; that of its sentence-transformers files if not given, or
-            1024.
-        tokenizer_files: vocab.json takes the tokens of the authors' tokenizer class; tokenizer.json those of the file
-            beside it, which differ where blanks stand before a digit.
-        onnx: also write onnx/model.onnx, for onnxruntime; needs `pip install "open-codesage[onnx]"`.
-        int8: with onnx, also write onnx/model_int8.onnx, about a quarter of its size and less exact.
-        metrics: results.json files of evaluate on this model alone, for the card.
-        baselines: results.json files of other models, for the card.
-        overwrite: replace an earlier folder at `output`.
-    """
-
-    positional: ClassVar[tuple[str, ...]] = ("source", "output")
-
-    source: Path
-    output: Path
-    name: str | None = None
-    origin: str | None = None
-    licence: str | None = None
-    dtype: Literal["float32", "bfloat16"] | None = None
-    max_length: int | None = None
-    tokenizer_files: Literal["vocab.json", "tokenizer.json"] = "vocab.json"
-    onnx: bool = False
-    int8: bool = False
-    metrics: tuple[Path, ...] = ()
-    baselines: tuple[Path, ...] = ()
-    overwrite: bool = False
 
 
 def main(config: ConvertConfig) -> Path:
@@ -73,9 +35,9 @@ def main(config: ConvertConfig) -> Path:
     """
     from open_codesage.modeling import CodeSageModel
 
-    from ..console import say
-    from ..data.folders import new_folder
-    from .published import read_card, read_config, read_tokenizer, read_weights
+    from ..common.console import say
+    from ..common.output import new_folder
+    from .original_checkpoint import read_card, read_config, read_tokenizer, read_weights
 
     encoder = read_config(config.source)
     card = read_card(config.source)
@@ -134,7 +96,7 @@ def _origin(source: Path) -> str:
     """Return the Hub id that a checkpoint gives itself."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
 
-    from ..model_folders import read_object
+    from ..common.model_folder import read_object
 
     name = read_object(source / "config.json").get("_name_or_path")
     try:
@@ -156,7 +118,7 @@ def _licence(source: Path, card: dict[str, Any]) -> str:
 
 def _max_length(source: Path, positions: int) -> int:
     """Return the longest input that the checkpoint's sentence-transformers files tell, or that of the training."""
-    from ..model_folders import read_object
+    from ..common.model_folder import read_object
 
     path = source / "sentence_bert_config.json"
     length = read_object(path).get("max_seq_length") if path.exists() else None

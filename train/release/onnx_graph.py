@@ -147,7 +147,7 @@ def graph_problems(folder: Path) -> list[str]:
     Returns:
         One sentence per problem.
     """
-    from ..console import say
+    from ..common.console import say
 
     files = [folder / name for name in (GRAPH, INT8_GRAPH) if (folder / name).is_file()]
     if not files:

@@ -14,45 +14,20 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.utils import hf_raise_for_status, validate_repo_id  # type: ignore[attr-defined]
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
-from ..console import say
-from .hub_errors import HUB_ERRORS, LOG_IN, explain, may_pass, reason
+from ..common.console import say
+from ..common.hub_errors import HUB_ERRORS, LOG_IN, explain, may_pass, reason
+from .config import PublishConfig
 
 TITLE = "Publish the model with open-codesage"
 WAITS = (1, 3, 9)  # Seconds between attempts. Within one, huggingface_hub repeats comparisons and uploads itself.
 SILENCE = 60.0  # Seconds without a byte after which a connection counts as lost. huggingface_hub would wait for ever.
-
-
-@dataclass(frozen=True)
-class PublishConfig:
-    """Put a Hub folder on the Hugging Face Hub in one commit, checked before and after.
-
-    A run that failed or was stopped leaves nothing half-published; the same command goes on. The token is the one of
-    `hf auth login`, or of the environment variable HF_TOKEN.
-
-    Attributes:
-        folder: Hub folder, as `open-codesage export` writes it.
-        repo: model repository, USER/NAME; it is made if it is not there.
-        private: make the new repository private; one that is there and public is refused.
-        revision: branch to commit to, made from main if it is not there; main if not given.
-        create_pr: propose the commit as a pull request to main; needs no right to write to the repository.
-        dry_run: check everything, list the files and their sizes, write nothing.
-    """
-
-    folder: Path
-    repo: str
-    private: bool = False
-    revision: str | None = None
-    create_pr: bool = False
-    dry_run: bool = False
-    positional: ClassVar[tuple[str, ...]] = ("folder", "repo")
 
 
 class Publication(NamedTuple):
@@ -79,7 +54,6 @@ def main(config: PublishConfig) -> Publication | None:
         ValueError: the options, the folder or its card are at fault; no file has been sent.
         OSError: the Hub can not be reached, or refuses; the message says what to do.
     """
-    _check_options(config)
     if problems := _problems(config.folder):
         raise ValueError("this folder can not be published:\n  " + "\n  ".join(problems))
     waits = iter(WAITS)
@@ -97,22 +71,11 @@ def main(config: PublishConfig) -> Publication | None:
             time.sleep(wait)
 
 
-def _check_options(config: PublishConfig) -> None:
-    try:
-        validate_repo_id(config.repo)
-    except HFValidationError as error:
-        raise ValueError(f"{config.repo!r} can not be the name of a repository: {error}") from error
-    if "/" not in config.repo:
-        raise ValueError(f"{config.repo!r} does not say whose repository it is: write USER/{config.repo}")
-    if config.create_pr and (config.private or config.revision):
-        raise ValueError("create_pr proposes to main of a repository that is there: leave out private and revision")
-
-
 def _problems(folder: Path) -> list[str]:
     """What `check_folder` finds, without the bars of opening the model: the only bar is that of the upload."""
     from transformers.utils import logging
 
-    from .folder import check_folder
+    from .check import check_folder
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -213,7 +176,7 @@ def _info(api: HfApi, repo: str, revision: str | None = None) -> Any:
 
 
 def _difference(api: HfApi, config: PublishConfig, revision: str) -> Difference:
-    from ..model_folders import PICKLES
+    from ..common.model_folder import PICKLES
 
     found = api.verify_repo_checksums(config.repo, revision=revision, local_dir=config.folder)
     read_by_libraries = (*PICKLES, ".safetensors", ".onnx", ".onnx.data", ".json", ".py")

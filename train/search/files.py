@@ -19,8 +19,8 @@ from pathlib import Path
 from open_codesage.tokenization.languages import language_of_path
 from open_codesage.tokenization.source import DEFAULT_LIMITS
 
-from ..data.collect import TELLING_BYTES
-from ..data.rules import SKIPPED_FOLDERS, reject_name
+from ..corpus.rules import SKIPPED_FOLDERS, reject_name
+from ..corpus.sources import TELLING_BYTES
 from .ignore import IgnoreRules
 
 _MOST_CHARACTERS_OF_PATH = 1000

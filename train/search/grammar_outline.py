@@ -12,7 +12,7 @@ import tree_sitter
 from open_codesage.tokenization.functions import functions_of
 from open_codesage.tokenization.source import Source, parse
 
-from ..data.rules import clean
+from ..corpus.rules import clean
 from .cutting import FUNCTION, Definition, Outline
 
 _TALL = 40

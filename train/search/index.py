@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING
 import filelock
 import numpy as np
 
-from ..console import note
-from ..data.workers import Loss, cores, in_batches, map_in_workers
-from ..evaluation.identity import identify
+from ..common.console import note
+from ..common.identity import identify
+from ..common.workers import Loss, cores, in_batches, map_in_workers
 from .chunks import FileFunctions, chunker, read_functions
+from .database import Setting, Store, make_folder
 from .files import TreeFile, require_folder, survey
 from .fusion import fuse
-from .model import released_model
-from .store import Setting, Store, make_folder
+from .released import released_model
 
 if TYPE_CHECKING:
-    from ..evaluation.encoder import Encoder
+    from ..retrieval.encoder import Encoder
 
 _FORMAT = 1
 _FILES_PER_MESSAGE = 16
@@ -143,7 +143,7 @@ class Index:
         with _lock(where, root) if rebuild else contextlib.nullcontext():
             store = Store.open(where, settings, rebuild)
         try:
-            from ..evaluation.encoder import Encoder
+            from ..retrieval.encoder import Encoder
 
             encoder = Encoder(model, _BATCH_SIZE, show_progress=False)
             width = encoder.model.get_embedding_dimension()
@@ -205,7 +205,7 @@ class Index:
         Raises:
             ValueError: the query is empty, or there is no function in the index.
         """
-        from ..evaluation.bm25 import QUERY_WORDS, split_words
+        from ..retrieval.bm25 import QUERY_WORDS, split_words
 
         if not query.strip():
             raise ValueError("the query is empty: say in words what to look for")
@@ -247,7 +247,7 @@ class Index:
 
     def _write(self, block: list[FileFunctions]) -> int:
         """Put a block into the index; returns how many texts were embedded for it."""
-        from ..evaluation.bm25 import split_words
+        from ..retrieval.bm25 import split_words
 
         functions = [function for each in block for function in each.functions]
         texts = {function.digest: function.code for function in functions}

@@ -18,7 +18,7 @@ from pathlib import Path
 from open_codesage.tokenization.languages import LANGUAGES
 from open_codesage.tokenization.source import Unparsable, decode, definition_of
 
-from ..evaluation.signature import signature
+from ..retrieval.signature import signature
 from .cutting import Unit, cut
 from .files import TreeFile, content_digest, read_bytes
 from .grammar_outline import grammar_outline

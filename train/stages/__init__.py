@@ -1,1 +1,1 @@
-"""Placeholder, written by the owner of this room."""
+"""The trainings: tokenizer, Stage I, Stage II, fine-tuning, and the consistency filter between them."""

@@ -1,146 +1,351 @@
 """Stage II: an encoder learns to give a function and its summary the same direction.
 
 Contract: from an encoder folder and a corpus folder to a SentenceTransformer folder (encoder, mean pooling,
-normalisation, and `training.json`, the log of the run). The run's checkpoints lie beside it in `<output>.run`; the same
-command, started again, goes on from the newest complete checkpoint.
+normalization, and `training.json`, the log of the run). The run's checkpoints lie beside it in `<output>.run`; the same
+command, started again, resumes from the newest complete checkpoint.
 
-Invariant: the result is a function of the settings and of the data. Neither an interruption nor the number of loader
+Invariants: the result is a function of the settings and of the data. Neither an interruption nor the number of loader
 processes changes it; on a CPU this holds to the last bit. The number of devices changes the rounding, and the dropout.
+The pairs of a step are a function of the seed and the step, and their form one of the seed and the pair. An evaluation
+does not advance the generators that training uses. The loss, and with it the meaning of batch_size, is that of one
+device, however many there are.
 """
 
-from dataclasses import dataclass, field
+import dataclasses
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+import torch
+from datasets import Dataset
+from open_codesage.modeling import CodeSageConfig
+from open_codesage.tokenization.languages import resolve_language
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+)
+from sentence_transformers.sentence_transformer.modules import Pooling
+from torch import Tensor, nn
+from transformers import (
+    PretrainedConfig,
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+
+from ..common.console import say
+from ..common.fingerprint import digest
+from ..common.model_folder import require_safetensors
+from ..common.output import LOG, new_folder, run_folder, write_json
+from ..common.randomness import permutation
+from ..corpus.corpus import Corpus
+from ..corpus.mixture import mix_languages
+from .callbacks.collapse import CollapseAlarm
+from .callbacks.throughput import Throughput, measured_peak, training_flops
+from .configs import ContrastConfig
+from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, flatten, without_name
+from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
+from .run import SealedCheckpoints, begin_run, is_finished, record, speaker
+from .spellings import join_spellings, spellings
+from .trainer import SentenceTrainer, trainer_arguments
+
+# What may change between an interruption and its continuation: it does not change what is learnt.
+FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers"}
+
+SIDES = ("text", "code")
+
+_MRR = "eval_held_out_cosine_mrr@10"
 
 
-@dataclass(frozen=True)
-class ContrastConfig:
-    """Train an encoder by contrastive learning on pairs of summary and function (Stage II).
+class BimodalTrainer(SentenceTrainer):
+    """The sentence-transformers trainer with a given batch sampler, and counts of tokens and model FLOPs.
 
-    The paper (Table 5 and section 3.2) gives 20,000 steps of 8,192 pairs, 500 steps of warm-up, a learning rate of 5e-6
-    and a temperature of 0.05, with a hard positive in every pair; these are the defaults. It is silent on the lengths,
-    the optimizer, and two points of the weights of hard negatives, for which both readings are options.
-
-    Attributes:
-        model: encoder folder to start from: one of `pretrain`, or any other with weights in safetensors.
-        corpus: folder written by `extract`; its held-out functions are used for the evaluation only.
-        output: the SentenceTransformer folder to write; it must not exist, unless the same run has written it.
-        steps: optimizer steps; give these or epochs.
-        epochs: passes over the pairs; give these or steps.
-        languages: languages to train on; all of the corpus if not given.
-        language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
-            is as often as any other; of rare languages rows are repeated.
-        batch_size: pairs in a batch, over all devices; each pair's negatives are all others of them.
-        mini_batch_size: rows that go through the encoder at once, on each device; memory depends on this and not on
-            batch_size. none takes the whole batch, which saves a quarter of the time where it fits.
-        text_max_length: tokens to which summaries are cut.
-        code_max_length: tokens to which functions are cut, also by the trained model.
-        one_language_batches: no batch mixes languages.
-        hard_positive_share: share of pairs whose function is without its signature and return statements.
-        name_mask_share: share of pairs whose summary loses the function's own name at its beginning, as usual in Go
-            ("NewSet creates a set"), so that the name alone does not tell the function.
-        documentation_share: share of pairs whose text is the whole documentation and not its first sentence, as long as
-            text_max_length allows; the paper has none.
-        token_dropout: share of tokens that are left out of texts and functions, anew at every step; the first stays.
-        share_spellings: spellings of a word ("Index", " index", "_INDEX") start with one vector, and each also learns
-            from the gradients of the others.
-        learning_rate: highest learning rate.
-        warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
-        schedule: the way down after the warm-up.
-        weight_decay: weight decay of AdamW, on weight matrices.
-        max_grad_norm: norm to which gradients are clipped.
-        temperature: divides the cosines.
-        pairs: what is pulled together: a summary and its function, or, as in SimCSE and for comparison only, a function
-            and itself under another draw of the encoder's dropout.
-        loss: that of the paper, or the MultipleNegativesRankingLoss of sentence-transformers.
-        gamma: weights of hard negatives: none, or normalised to the sum or the mean of one over an anchor's negatives.
-        gamma_gradient: let gradients through these weights.
-        hardness_mode: with loss mnrl, that loss's own way to give hard negatives more weight; a pair has no negatives
-            but those of its batch.
-        hardness_strength: how much, see sentence-transformers; 9 in the work that it comes from.
-        matryoshka_dims: also train the first dimensions of the embedding alone, for example 64 128.
-        seed: seed of the batches, the forms of the pairs and the dropout.
-        bf16: compute in bfloat16 where precision allows; slow on most CPUs.
-        save_steps: steps between checkpoints.
-        eval_steps: steps between evaluations; only at the end if not given.
-        eval_pairs: search among at most this many held-out functions in an evaluation.
-        logging_steps: steps between log lines.
-        num_workers: processes that tokenize batches for each device; 0 works in the main process.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
-        trainer: further arguments for sentence-transformers' SentenceTransformerTrainingArguments, key=value.
+    Args:
+        batches: the sampler of the training pairs.
+        token_dropout: share of tokens that a step leaves out.
+        kwargs: the trainer's own arguments.
     """
 
-    model: Path
-    corpus: Path
-    output: Path
-    steps: int | None = None
-    epochs: float | None = None
-    languages: tuple[str, ...] = ()
-    language_exponent: float = 1.0
-    batch_size: int = 8192
-    mini_batch_size: int | None = 32
-    text_max_length: int = 256
-    code_max_length: int = 1024
-    one_language_batches: bool = True
-    hard_positive_share: float = 1.0
-    name_mask_share: float = 0.5
-    documentation_share: float = 0.0
-    token_dropout: float = 0.0
-    share_spellings: bool = False
-    learning_rate: float = 5e-6
-    warmup_steps: float = 0.025
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    temperature: float = 0.05
-    pairs: Literal["bimodal", "dropout"] = "bimodal"
-    loss: Literal["ours", "mnrl"] = "ours"
-    gamma: Literal["none", "sum", "mean"] = "mean"
-    gamma_gradient: bool = False
-    hardness_mode: Literal["in_batch_negatives"] | None = None
-    hardness_strength: float = 9.0
-    matryoshka_dims: tuple[int, ...] = ()
-    seed: int = 0
-    bf16: bool = False
-    save_steps: int = 1000
-    eval_steps: int | None = None
-    eval_pairs: int = 1000
-    logging_steps: int = 10
-    num_workers: int = 0
-    resume: bool = True
-    trainer: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, batches: PairBatchSampler, token_dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batches, self.token_dropout = batches, token_dropout
+        self.encoder_config = self.model.transformers_model.config
+        self.add_callback(_Epochs(batches))
+
+    def get_batch_sampler(self, *args: Any, **kwargs: Any) -> PairBatchSampler:
+        """Return the sampler that was given."""
+        return self.batches
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """Train on a batch, less the tokens that are dropped, and count its tokens."""
+        self._drop_tokens(inputs)
+        loss = super().training_step(model, self._flattened(inputs), num_items_in_batch)
+        tokens = torch.stack([inputs[f"{side}_attention_mask"].sum() for side in SIDES]).sum()
+        self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens.to(self.args.device)).sum())
+        return loss
+
+    def _drop_tokens(self, inputs: dict[str, Any]) -> None:
+        """Take tokens by chance out of the attention masks: the encoder then computes as if they were not there."""
+        for side in SIDES if self.token_dropout else ():
+            mask = inputs[f"{side}_attention_mask"]
+            dropped = torch.rand(mask.shape, device=mask.device) < self.token_dropout
+            dropped[:, 0] = False
+            inputs[f"{side}_attention_mask"] = mask.masked_fill(dropped, 0)
+
+    def _flattened(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Take the padding out for our encoder on a CPU, where the states of padding cost as much as any others."""
+        if self.encoder_config.model_type != CodeSageConfig.model_type or self.args.device.type != "cpu":
+            return inputs
+        return {
+            f"{side}_{key}": value
+            for side in SIDES
+            for key, value in flatten(inputs[f"{side}_input_ids"], inputs[f"{side}_attention_mask"]).items()
+        }
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> float:  # type: ignore[override]
+        """Count one forward and one backward pass of the encoder; that gradient caching repeats one is our affair."""
+        sides = ({key: inputs[f"{side}_{key}"] for key in ("input_ids", "attention_mask")} for side in SIDES)
+        return sum(training_flops(self.encoder_config, side) for side in sides)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log without the Trainer's own tokens per second, which include evaluation and saving."""
+        super().log(logs)
+
+
+class _Epochs(TrainerCallback):
+    """Tells the sampler the epoch. The Trainer fails to when several processes go on in the middle of an epoch."""
+
+    def __init__(self, batches: PairBatchSampler) -> None:
+        self.batches = batches
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.batches.set_epoch(state.global_step // (len(self.batches) // self.batches.processes))
 
 
 def main(config: ContrastConfig) -> Path:
-    """Run Stage II, or go on with it.
+    """Run Stage II, resume it, or find that it is finished.
 
     Returns:
         The SentenceTransformer folder, `config.output`.
 
     Raises:
-        ValueError: settings that do not fit together or to what lies in the folders; the message says what to do.
+        ValueError: settings that do not fit what lies in the folders; the message says what to do.
     """
-    if (config.steps is None) == (config.epochs is None):
-        raise ValueError("give either steps or epochs")
-    lengths = ("steps", "epochs", "mini_batch_size", "text_max_length", "code_max_length")
-    for name in (*lengths, "save_steps", "eval_steps", "eval_pairs", "logging_steps", "temperature"):
-        value = getattr(config, name)
-        if value is not None and value <= 0:
-            raise ValueError(f"{name} must be positive, not {value}")
-    if config.batch_size < 2:
-        raise ValueError(f"batch_size must be at least 2, not {config.batch_size}: negatives are the others of a batch")
-    for name in ("hard_positive_share", "name_mask_share", "documentation_share"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise ValueError(f"{name} must be from 0 to 1, not {getattr(config, name)}")
-    if not 0 <= config.token_dropout < 1:
-        raise ValueError(f"token_dropout must be from 0 to below 1, not {config.token_dropout}")
-    if config.gamma_gradient and config.gamma == "none":
-        raise ValueError("gamma_gradient needs weights to go through: choose gamma sum or mean")
-    if config.loss == "ours" and config.hardness_mode is not None:
-        raise ValueError("hardness_mode is an option of loss mnrl: the weights of our loss are set by gamma")
-    if config.hardness_strength < 0:
-        raise ValueError(f"hardness_strength must be 0 or more, not {config.hardness_strength}")
+    args = _training_arguments(config)
+    report = speaker(args)
+    corpus = Corpus(config.corpus)
+    settings = _settings(config)
+    if is_finished(config.output, settings):
+        report(f"{config.output} is finished already")
+        return config.output
+    set_seed(config.seed)
+    model = _model(config)
+    if config.share_spellings:
+        join_spellings(_encoder(model).get_input_embeddings(), spellings(model.tokenizer))
+    with args.main_process_first(local=False):
+        languages = [resolve_language(language) for language in config.languages] or None
+        pairs, held_out = (corpus.functions(split, languages) for split in ("train", "held_out"))
+        pairs = mix_languages(pairs, config.language_exponent, config.seed)
+    columns = ["summary", "code", *(["hard_positive"] if config.hard_positive_share else []), LANGUAGE]
+    if config.name_mask_share:
+        nameless = list(map(without_name, pairs["summary"], pairs["name"]))
+        pairs = pairs.add_column("nameless_summary", nameless)
+        columns.append("nameless_summary")
+    if config.documentation_share:
+        columns.append("documentation")
+    pairs = pairs.select_columns(columns)
+    batches = PairBatchSampler(
+        pairs,
+        args.per_device_train_batch_size,
+        seed=config.seed,
+        one_language=config.one_language_batches,
+        processes=args.world_size,
+    )
+    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    peak = measured_peak(args.device, torch.bfloat16 if config.bf16 else torch.float32)
+    report(
+        f"Stage II: {_encoder(model).num_parameters():,} parameters, {len(pairs):,} pairs, of which "
+        f"{batches.rows_per_epoch:,} fill the batches of {config.batch_size:,} in an epoch, "
+        f"peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
+    )
+    for language, rows in batches.left_out.items():
+        report(f"Stage II: {language} is left out, its {rows:,} pairs do not fill a batch: choose a smaller batch_size")
+    alarm = CollapseAlarm(_collapse_value(config) * max(1, len(config.matryoshka_dims)), report)
+    trainer = BimodalTrainer(
+        batches,
+        config.token_dropout,
+        model=model,
+        args=args,
+        train_dataset=pairs,
+        data_collator=PairCollator(
+            model.preprocess,
+            config.text_max_length,
+            config.code_max_length,
+            config.hard_positive_share,
+            config.seed,
+            config.name_mask_share,
+            config.documentation_share,
+            dropout_pairs=config.pairs == "dropout",
+        ),
+        loss=_loss(model, config, args.world_size > 1),
+        evaluator=_search(held_out, config),
+        callbacks=[Throughput(peak * args.world_size), alarm, SealedCheckpoints()],
+    )
+    # Processes must not draw the same dropout. A checkpoint brings the states of its own.
+    torch.manual_seed(config.seed + args.process_index)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if args.should_save:
+        _write_model(trainer, config.output, settings, peak, alarm.message)
+    return config.output
 
-    from .bimodal import run
 
-    return run(config)
+def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingArguments:
+    """Translate the settings; also starts the process group under torchrun."""
+    accelerator = torch.accelerator.is_available()
+    # Unless told, the Trainer takes several processes without accelerators for so many separate trainings.
+    usual = {"use_cpu": not accelerator, "dataloader_pin_memory": accelerator}
+    args = trainer_arguments(
+        SentenceTransformerTrainingArguments,
+        dataclasses.replace(config, trainer=usual | config.trainer),
+        settled={
+            "max_steps": config.steps or -1,
+            "num_train_epochs": config.epochs or 1,
+            "include_num_input_tokens_seen": "no",
+            # A batch is one step: negatives of different batches do not meet.
+            "gradient_accumulation_steps": 1,
+            "accelerator_config": {"split_batches": False, "dispatch_batches": False},
+        },
+        computed={"per_device_train_batch_size", "batch_sampler", "prompts"},
+    )
+    args.per_device_train_batch_size, rest = divmod(config.batch_size, args.world_size)
+    if rest:
+        raise ValueError(f"batch_size {config.batch_size} is not a multiple of the {args.world_size} devices")
+    return args
+
+
+def _settings(config: ContrastConfig) -> dict[str, Any]:
+    """Everything that the result depends on. Data count by their contents, wherever they lie."""
+    require_safetensors(config.model)
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
+    settings["model"] = digest(*sorted(config.model.glob("*.safetensors")))
+    return settings
+
+
+def _model(config: ContrastConfig) -> SentenceTransformer:
+    """Open the encoder, and put mean pooling (section 3 of the paper) and normalisation on top of it."""
+    transformer = Transformer(
+        str(config.model), model_kwargs={"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    )
+    length = max(config.text_max_length, config.code_max_length)
+    positions = getattr(transformer.auto_model.config, "max_position_embeddings", None) or length
+    if length > positions:
+        raise ValueError(f"text_max_length and code_max_length must be at most {positions}, the model's positions")
+    transformer.max_seq_length = config.code_max_length
+    if config.pairs == "dropout" and not _has_dropout(transformer.auto_model.config):
+        raise ValueError(
+            f"{config.model} has no dropout, so a function would be paired with its very copy: "
+            "set it in that model's config.json"
+        )
+    width = transformer.get_embedding_dimension()
+    return SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()])
+
+
+def _has_dropout(config: PretrainedConfig) -> bool:
+    """Say whether a setting of the encoder whose name speaks of dropout is a rate above 0."""
+    rates = [value for key, value in config.to_dict().items() if re.search("(?<!classifier_)drop", key)]
+    return any(isinstance(rate, float) and rate > 0 for rate in rates)
+
+
+def _encoder(model: SentenceTransformer) -> PreTrainedModel:
+    return model.transformers_model
+
+
+def _loss(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
+    loss = _ours(model, config, gather) if config.loss == "ours" else _ranking(model, config, gather)
+    return MatryoshkaLoss(model, loss, config.matryoshka_dims) if config.matryoshka_dims else loss
+
+
+def _ours(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
+    return HardNegativeContrastiveLoss(
+        model,
+        temperature=config.temperature,
+        gamma=config.gamma,
+        gamma_gradient=config.gamma_gradient,
+        mini_batch_size=config.mini_batch_size,
+        gather_across_devices=gather,
+    )
+
+
+def _ranking(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
+    options: dict[str, Any] = {
+        "scale": 1 / config.temperature,
+        "gather_across_devices": gather,
+        "hardness_mode": config.hardness_mode,
+        "hardness_strength": config.hardness_strength if config.hardness_mode else 0.0,
+    }
+    if config.mini_batch_size is None:
+        return MultipleNegativesRankingLoss(model, **options)
+    return CachedMultipleNegativesRankingLoss(model, mini_batch_size=config.mini_batch_size, **options)
+
+
+def _collapse_value(config: ContrastConfig) -> float:
+    if config.loss == "ours":
+        return collapse_value(config.batch_size, config.gamma)
+    return collapse_value_of_ranking(config.batch_size, config.hardness_strength if config.hardness_mode else 0.0)
+
+
+def _search(held_out: Dataset, config: ContrastConfig) -> InformationRetrievalEvaluator:
+    """Code search among held-out functions: the query is a summary, the answers are the full functions that have it."""
+    if not len(held_out):
+        raise ValueError(f"{config.corpus} has no held-out functions to evaluate with")
+    rows = held_out.select(permutation(config.seed, len(held_out))[: config.eval_pairs])
+    queries: dict[str, str] = {}
+    answers: dict[str, set[str]] = {}
+    for row, summary in enumerate(rows["summary"]):
+        answers.setdefault(queries.setdefault(summary, str(row)), set()).add(str(row))
+    return InformationRetrievalEvaluator(
+        {row: summary for summary, row in queries.items()},
+        {str(row): code for row, code in enumerate(rows["code"])},
+        answers,
+        mrr_at_k=[10],
+        ndcg_at_k=[10],
+        accuracy_at_k=[1, 10],
+        precision_recall_at_k=[10],
+        map_at_k=[10],
+        batch_size=32,
+        name="held_out",
+        write_csv=False,
+    )
+
+
+def _write_model(
+    trainer: BimodalTrainer, output: Path, settings: dict[str, Any], peak: float, collapse: str | None
+) -> None:
+    """Write the SentenceTransformer folder at once."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    evaluation = next(entry for entry in reversed(trainer.state.log_history) if _MRR in entry)
+    log = record(trainer, _encoder(model), settings, peak) | {
+        "pairs": len(trainer.train_dataset),
+        "pairs_per_epoch": trainer.batches.rows_per_epoch,
+        "left_out": trainer.batches.left_out,
+        "held_out_mrr@10": evaluation[_MRR],
+        "collapse": collapse,
+    }
+    with new_folder(output) as folder:
+        model.save_pretrained(str(folder))
+        write_json(folder / LOG, log)
+    say(
+        f"Stage II: {log['steps']:,} steps, {log['tokens']:,} tokens in {log['seconds']:.0f} s "
+        f"({log['tokens_per_second']:,.0f} tokens/s, MFU {log['mfu']:.1%}), "
+        f"held-out MRR@10 {100 * log['held_out_mrr@10']:.1f} %, {output}"
+    )

@@ -3,124 +3,184 @@
 Contract: from a model (folder or Hub id) and a table of rows to a model folder with `training.json`, the record of the
 run: for retrieval a SentenceTransformer folder, for classification one that AutoModelForSequenceClassification opens,
 with method lora an adapter for either. The model that is written is that of the best evaluation. The run's checkpoints
-lie beside it in `<output>.run`; the same command, started again, goes on from the newest complete one. With `merge`
+lie beside it in `<output>.run`; the same command, started again, resumes from the newest complete one. With `merge`
 the adapter is also merged into its base, as a whole model in `<output>.merged`.
 
-Invariant: the result is a function of the settings and of the data. An interruption does not change it; on a CPU this
-holds to the last bit.
+Invariants: the result is a function of the settings and of the data. An interruption does not change it; on a CPU this
+holds to the last bit. The model that is saved is that of the best evaluation, the earliest of equal ones. When training
+stops is a function of the trainer's log, so a run that was interrupted stops where it would have. Test rows are seen
+once, after all choices.
 """
 
-from dataclasses import dataclass, field
+import dataclasses
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-METRICS = {"retrieval": ("mrr", "recall@10"), "classification": ("macro_f1", "accuracy")}
-"""Of each task the metrics, in percent; the first chooses the best checkpoint unless told."""
+import torch
+from transformers import (
+    Trainer,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer import TRAINER_STATE_NAME
 
+from ..common.console import say
+from ..common.fingerprint import digest
+from ..common.model_folder import ADAPTER, require_safetensors
+from ..common.output import LOG, new_folder, run_folder, write_json
+from .callbacks.stopping import Divergence, Patience
+from .configs import METRICS, FinetuneConfig
+from .data.tables import fingerprint, hold_out, is_corpus, read_rows, shared_texts
+from .finetune_classification import Classification
+from .finetune_retrieval import Retrieval
+from .finetune_task import Rows, Task
+from .run import SealedCheckpoints, begin_run, facts, is_finished, speaker
+from .trainer import trainer_arguments
 
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Fine-tune a model on pairs, triplets or labelled texts, in full or by a LoRA adapter.
+# What may change between an interruption and its continuation: it does not change what is learnt.
+FREE = {"output", "resume", "merge"}
 
-    Attributes:
-        model: model folder or Hub id to start from; also a folder of pretrain, contrast or export.
-        data: rows to learn from: a csv, jsonl or parquet file (also .gz), a corpus folder of extract (its held-out
-            functions stay unseen), or a dataset id of the Hub, with a split other than train as USER/NAME:SPLIT.
-        output: the model folder to write; it must not exist, unless the same run has written it.
-        task: what to learn: retrieval from pairs or triplets, or classification of texts.
-        eval_data: rows for the evaluations, as data (split of a Hub id if not named: validation); a share of data is
-            held out if not given.
-        eval_share: the share of rows that is held out of data if eval_data is not given.
-        group_column: rows with the same value here are held out together, for example all of a module; equal texts
-            are in any case. In a corpus folder: unit, if not given.
-        test_data: rows to measure the finished model on, once (split of a Hub id if not named: test).
-        columns: for retrieval the names of text, answer and, for triplets, negatives (default: text code, in a corpus
-            folder summary code); for classification those of text and label (default: text label).
-        method: train all weights, or a LoRA adapter, a small addition to the attention and feed-forward projections.
-        lora_rank: rank of the adapter's matrices; their product is scaled by two.
-        merge: with method lora, also write the whole model, adapter merged in, to OUTPUT.merged.
-        loss: for retrieval, the loss of contrast (hard negatives weigh more), or the MultipleNegativesRankingLoss of
-            sentence-transformers.
-        temperature: divides the cosines in either loss.
-        epochs: passes over the rows.
-        steps: optimizer steps, in place of epochs.
-        batch_size: rows in a batch, over all devices; in retrieval each row's negatives are the others.
-        mini_batch_size: retrieval: rows that go through the encoder at once; memory depends on this and not on
-            batch_size. none takes the whole batch, which saves a quarter of the time where it fits.
-        max_length: tokens to which texts are cut; as long as the model takes if not given.
-        learning_rate: highest learning rate, of a linear schedule.
-        warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
-        eval_steps: steps between evaluations, each with a checkpoint; once in an epoch if not given.
-        patience: stop after so many evaluations without a better one; never if none.
-        metric: what chooses the best checkpoint: mrr or recall@10, macro_f1 or accuracy; the first of the task's if
-            not given.
-        seed: seed of the held-out rows, the new weights, the batches and the dropout.
-        bf16: compute in bfloat16 where precision allows; slow on most CPUs.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
-        trainer: further arguments for the TrainingArguments of transformers or, for retrieval, those of
-            sentence-transformers, key=value.
-    """
-
-    model: str
-    data: str
-    output: Path
-    task: Literal["retrieval", "classification"]
-    eval_data: str | None = None
-    eval_share: float = 0.1
-    group_column: str | None = None
-    test_data: str | None = None
-    columns: tuple[str, ...] = ()
-    method: Literal["full", "lora"] = "full"
-    lora_rank: int = 16
-    merge: bool = False
-    loss: Literal["ours", "mnrl"] = "ours"
-    temperature: float = 0.05
-    epochs: float = 3.0
-    steps: int | None = None
-    batch_size: int = 32
-    mini_batch_size: int | None = 32
-    max_length: int | None = None
-    learning_rate: float = 5e-5
-    warmup_steps: float = 0.1
-    eval_steps: int | None = None
-    patience: int | None = 3
-    metric: Literal["mrr", "recall@10", "macro_f1", "accuracy"] | None = None
-    seed: int = 0
-    bf16: bool = False
-    resume: bool = True
-    trainer: dict[str, Any] = field(default_factory=dict)
+TASKS: dict[str, type[Task]] = {"retrieval": Retrieval, "classification": Classification}
 
 
 def main(config: FinetuneConfig) -> Path:
-    """Fine-tune, go on with it, or find that it is done.
+    """Fine-tune, resume it, or find that it is finished.
 
     Returns:
         The model folder, `config.output`.
 
     Raises:
-        ValueError: settings or data that can not be used, or a model that can not be opened; the message says what to
-            do.
+        ValueError: data that cannot be used, or a model that cannot be opened; the message says what to do.
     """
-    for name in ("lora_rank", "temperature", "epochs", "steps", "mini_batch_size", "max_length", "eval_steps"):
-        value = getattr(config, name)
-        if value is not None and value <= 0:
-            raise ValueError(f"{name} must be positive, not {value}")
-    if config.patience is not None and config.patience < 1:
-        raise ValueError(f"patience must be at least 1, or none, not {config.patience}")
-    smallest = 2 if config.task == "retrieval" else 1
-    if config.batch_size < smallest:
-        raise ValueError(f"batch_size must be at least {smallest} for {config.task}, not {config.batch_size}")
-    if not 0 < config.eval_share <= 0.5:
-        raise ValueError(f"eval_share must be above 0 and at most 0.5, not {config.eval_share}")
-    if config.merge and config.method != "lora":
-        raise ValueError("merge needs an adapter: choose method lora")
-    if config.metric is not None and config.metric not in METRICS[config.task]:
-        raise ValueError(f"{config.metric} is no metric of {config.task}: choose {' or '.join(METRICS[config.task])}")
-
-    from .tuning import tune
-
-    if config.task == "retrieval":
-        from .finetune_retrieval import Retrieval as Task
+    kind = TASKS[config.task]
+    rows = _rows(config, kind)
+    args = _training_arguments(config, kind, len(rows.train))
+    report = speaker(args)
+    settings = _settings(config, rows)
+    if is_finished(config.output, settings):
+        report(f"{config.output} is finished already")
     else:
-        from .finetune_classification import Classification as Task  # type: ignore[assignment]
-    return tune(config, Task)
+        _train(config, kind, rows, args, settings)
+    whole = config.output.with_name(f"{config.output.name}.merged")
+    if config.merge and args.should_save and not whole.exists():
+        with new_folder(whole) as folder:
+            kind.merge(config.output, folder)
+        say(f"Fine-tuning: base and adapter as one model, {whole}")
+    return config.output
+
+
+def _train(
+    config: FinetuneConfig, kind: type[Task], rows: Rows, args: TrainingArguments, settings: dict[str, Any]
+) -> None:
+    report = speaker(args)
+    set_seed(config.seed)
+    task = kind(config, rows)
+    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    measured = {"evaluation": rows.evaluation, "test": rows.test}
+    figures = {name: task.baselines(part) for name, part in measured.items() if part is not None}
+    patience = Patience(config.patience)
+    trainer = task.trainer(args, [Divergence(), SealedCheckpoints(), patience])
+    parameters = {
+        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        "trained_parameters": sum(part.numel() for part in trainer.model.parameters() if part.requires_grad),
+    }
+    report(
+        f"Fine-tuning: {parameters['trained_parameters']:,} of {parameters['parameters']:,} parameters, "
+        f"{len(rows.train):,} rows, at most {args.max_steps:,} steps of {config.batch_size}, "
+        f"an evaluation on {len(rows.evaluation):,} rows every {args.eval_steps:,}"
+    )
+    # Processes must not draw the same dropout. A checkpoint brings the states of its own.
+    torch.manual_seed(config.seed + args.process_index)
+    _fit(trainer, checkpoint, patience)
+    best = trainer.state.best_global_step
+    logged = next(entry for entry in trainer.state.log_history if entry["step"] == best and "eval_runtime" in entry)
+    figures["evaluation"]["fine-tuned"] = {name: logged[f"eval_{name}"] for name in METRICS[config.task]}
+    if rows.test is not None:
+        figures["test"]["fine-tuned"] = task.measure(trainer, rows.test)
+    if args.should_save:
+        log = facts(trainer, settings) | parameters | {"best_step": best, "metrics": figures} | task.record
+        with new_folder(config.output) as folder:
+            task.save(trainer, folder)
+            write_json(folder / LOG, log)
+    for name, models in figures.items():
+        for model, values in models.items():
+            report(f"{name}, {model}: " + ", ".join(f"{metric} {value:.2f}" for metric, value in values.items()))
+    report(f"Fine-tuning: {trainer.state.global_step:,} steps, the model of step {best:,}, {config.output}")
+
+
+def _fit(trainer: Trainer, checkpoint: Path | None, patience: Patience) -> None:
+    """Train to the end and load the best checkpoint. The run may have been killed after its last checkpoint."""
+    if checkpoint is not None:
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        if state.global_step >= trainer.args.max_steps or patience.is_over(state):
+            trainer.state = state
+            trainer._load_best_model()
+            return
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+
+def _rows(config: FinetuneConfig, kind: type[Task]) -> Rows:
+    """Read the tables and hold rows out."""
+    texts, others = kind.columns(config)
+    group = config.group_column or ("unit" if is_corpus(config.data) else None)
+    if config.eval_data is None:
+        everything = read_rows(config.data, "train", texts, [*others, *([group] if group else [])])
+        train, evaluation = hold_out(everything, config.eval_share, group or texts[0], config.seed)
+    else:
+        if config.group_column is not None:
+            raise ValueError("group_column says what to hold out of data together: leave it out with eval_data")
+        train = read_rows(config.data, "train", texts, others)
+        evaluation = read_rows(config.eval_data, "validation", texts, others)
+    test = None if config.test_data is None else read_rows(config.test_data, "test", texts, others)
+    rows = Rows(*(part and part.select_columns([*texts, *others]) for part in (train, evaluation, test)))
+    for name, part in (("evaluation", evaluation), ("test", test)):
+        if part is not None and (shared := shared_texts(part, train, texts[:1])):
+            say(f"{shared:,} of {len(part):,} rows for the {name} have a {texts[0]} that is trained on, too")
+    return rows
+
+
+def _training_arguments(config: FinetuneConfig, kind: type[Task], rows: int) -> TrainingArguments:
+    """Translate the settings; also starts the process group under torchrun."""
+    whole = kind.settled.get("dataloader_drop_last", False)
+    batches = rows // config.batch_size if whole else math.ceil(rows / config.batch_size)
+    if not batches:
+        raise ValueError(f"{rows:,} rows do not fill a batch of {config.batch_size}: choose a smaller batch_size")
+    steps = config.steps or math.ceil(config.epochs * batches)
+    interval = min(config.eval_steps or batches, steps)
+    metric = config.metric or METRICS[config.task][0]
+    args = trainer_arguments(
+        kind.arguments,
+        dataclasses.replace(config, trainer={"logging_steps": 10} | config.trainer),
+        settled={
+            "max_steps": steps,
+            "eval_steps": interval,
+            "save_steps": interval,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": metric,
+            "greater_is_better": True,
+            "gradient_accumulation_steps": 1,
+            **kind.settled,
+        },
+        computed={"per_device_train_batch_size", "per_device_eval_batch_size", "num_train_epochs"},
+    )
+    share, rest = divmod(config.batch_size, args.world_size)
+    if rest:
+        raise ValueError(f"batch_size {config.batch_size} is not a multiple of the {args.world_size} devices")
+    args.per_device_train_batch_size = args.per_device_eval_batch_size = share
+    return args
+
+
+def _settings(config: FinetuneConfig, rows: Rows) -> dict[str, Any]:
+    """Everything that the result depends on. Data and models count by their contents, wherever they lie."""
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    for key, part in zip(("data", "eval_data", "test_data"), rows, strict=True):
+        settings[key] = None if part is None else fingerprint(part)
+    folder = Path(config.model)
+    if (folder / ADAPTER).is_file():
+        raise ValueError(f"{folder} is an adapter: start from a whole model, such as the one that merge writes")
+    if folder.exists():
+        require_safetensors(folder)
+        settings["model"] = digest(*sorted(folder.rglob("*.safetensors")))
+    return settings

@@ -14,6 +14,7 @@ import numpy as np
 import open_codesage.modeling  # noqa: F401  registers the Auto classes
 import torch
 from datasets import ClassLabel, Dataset
+from open_codesage.modeling.auto_classes import name_classes
 from peft import PeftModel, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
@@ -28,15 +29,13 @@ from transformers import (
 )
 from transformers.trainer_utils import PredictionOutput
 
-from ..evaluation.classification import measure_classes
-from ..model_folders import require_sound_download
-from ..release.folder import name_classes
-from .adapters import lora, merged
-from .checkpoints import read_json
-from .finetune import FinetuneConfig
-from .runs import LOG
-from .trainers import UndisturbedTraining
-from .tuning import Figures, Rows, Task, location, longest_input
+from ..common.metrics import measure_classes
+from ..common.model_folder import require_sound_download
+from ..common.output import LOG, read_json
+from .configs import FinetuneConfig
+from .finetune_task import Figures, Rows, Task, location, longest_input
+from .lora import lora, merged
+from .trainer import UndisturbedTraining
 
 
 class ClassificationTrainer(UndisturbedTraining, Trainer):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets import Dataset
+from open_codesage.modeling.auto_classes import name_classes
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
@@ -21,17 +22,17 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch import nn
 from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 
-from ..data.tables import is_corpus
-from ..evaluation.bm25 import BM25
-from ..evaluation.encoder import Encoder, open_sentence_model
-from ..evaluation.ranking import measure, top_k
-from ..evaluation.retrieval import SearchTask, pair_search
-from ..release.folder import name_classes
-from .adapters import lora, merged
-from .finetune import FinetuneConfig
+from ..common.metrics import measure
+from ..retrieval.bm25 import BM25
+from ..retrieval.encoder import Encoder, open_sentence_model
+from ..retrieval.ranking import top_k
+from ..retrieval.task import SearchTask, pair_search
+from .configs import FinetuneConfig
+from .data.tables import is_corpus
+from .finetune_task import Figures, Rows, Task, location, longest_input
+from .lora import lora, merged
 from .losses import HardNegativeContrastiveLoss
-from .trainers import SentenceTrainer
-from .tuning import Figures, Rows, Task, location, longest_input
+from .trainer import SentenceTrainer
 
 DEPTH, CUTOFF = 1000, 10
 

@@ -2,135 +2,345 @@
 
 Contract: from a corpus folder and a tokenizer folder to a model folder (config.json, model.safetensors, tokenizer
 files, and `training.json`, the log of the run). The run's checkpoints and prepared rows lie beside it in
-`<output>.run`; the same command, started again, goes on from the newest complete checkpoint.
+`<output>.run`; the same command, started again, resumes from the newest complete checkpoint. `DenoisingTrainer` is a
+Trainer for models whose logits, given labels [B, T], are those of the labelled positions, [M, V] in row-major order.
 
-Invariant: the result is a function of the settings and of the data. Neither an interruption nor the number of loader
+Invariants: the result is a function of the settings and of the data. Neither an interruption nor the number of loader
 processes changes it; on a CPU this holds to the last bit. The number of devices changes the rounding, and the dropout.
+The rows of a step are a function of the seed and the step, their masks of the seed, the epoch and the row. An
+evaluation does not advance the generators that training uses. The evaluation loss is the mean over labelled tokens,
+for any batch size and number of devices.
 """
 
-from dataclasses import dataclass, field
+import dataclasses
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
+from open_codesage.tokenization.languages import resolve_language
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import (
+    AutoTokenizer,
+    EvalPrediction,
+    IntervalStrategy,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from ..common.console import say
+from ..common.fingerprint import digest
+from ..common.model_folder import require_safetensors, require_sound
+from ..common.output import LOG, new_folder, run_folder, write_json
+from ..corpus.corpus import Corpus
+from ..corpus.mixture import limit_languages, mix_languages
+from .callbacks.stopping import require_finite
+from .callbacks.throughput import Throughput, measured_peak, training_flops
+from .configs import PretrainConfig
+from .data.masking import IGNORED, IdentifierMaskingCollator
+from .data.packing import prepare_shards
+from .data.stream import EpochStream
+from .run import SealedCheckpoints, begin_run, is_finished, record, speaker
+from .trainer import UndisturbedTraining, trainer_arguments
+
+# What may change between an interruption and its continuation: it does not change what is learnt.
+FREE = {
+    "output", "shards", "resume", "save_steps", "eval_steps", "eval_rows", "logging_steps", "num_workers",
+    "device_batch_size", "compile",
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class PretrainConfig:
-    """Train an encoder by random masking and identifier deobfuscation (Stage I).
+EVALUATION_SEED = 0
+"""Evaluations have the masks of the paper, the same in every run, so that runs with other masks can be compared."""
 
-    The paper (Table 5 and section 3.1) gives 250,000 steps of 2,048 rows of 1,024 tokens, 5,000 steps of warm-up, a
-    learning rate of 3e-4, dropout 0.1, masks on 15 % of the tokens, and even odds of masking and deobfuscation; these
-    are the defaults. It is silent on the optimizer, its decay and clipping: AdamW with the usual values is ours.
+# Arguments of the Trainer that are worked out from the settings and the number of devices.
+COMPUTED = {
+    "max_steps", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+}  # fmt: skip
 
-    Attributes:
-        corpus: folder written by `extract`; its held-out files are used for the evaluation only.
-        tokenizer: folder written by `tokenizer`.
-        output: the model folder to write; it must not exist, unless the same run has written it.
-        steps: optimizer steps; give these or epochs. With 0 the model is written as it is before the first step.
-        epochs: passes over the rows; give these or steps.
-        preset: size of a new model (nano, small, base, large); give this or init_from.
-        model: single settings of the model that differ from the preset, key=value, for example hidden_size=128.
-        init_from: model folder whose weights to start from, instead of new ones. With a larger num_hidden_layers in
-            model it grows: the blocks that the folder lacks are new.
-        freeze_token_embeddings: train all weights but those of the tokens, which another training has found.
-        languages: languages to train on; all of the corpus if not given.
-        language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
-            is as often as any other; of rare languages rows are repeated.
-        max_megabytes: text to take of each language, files chosen by chance; all if not given.
-        max_length: tokens in a row; files are packed into rows, and do not see each other there.
-        batch_size: rows for an optimizer step, over all devices.
-        device_batch_size: rows that go through the model at once, on each device; gradients are accumulated.
-        learning_rate: highest learning rate.
-        warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
-        schedule: the way down after the warm-up.
-        weight_decay: weight decay of AdamW, on weight matrices.
-        max_grad_norm: norm to which gradients are clipped.
-        deobfuscation_share: share of documents whose identifiers are masked; the others have random masks.
-        mask_rate: share of tokens to mask at random.
-        highest_mask_rate: if given, each document draws its own rate between mask_rate and this.
-        identifier_share: share of a document's names to mask for deobfuscation.
-        random_share: share of the masked tokens that become a random token instead of the mask token.
-        keep_share: share of the masked tokens that stay as they are.
-        seed: seed of the weights, the order of rows, the masks and the dropout.
-        bf16: compute in bfloat16 where precision allows; slow on most CPUs.
-        compile: compile the model with torch.compile.
-        save_steps: steps between checkpoints.
-        eval_steps: steps between evaluations; only at the end if not given.
-        eval_rows: at most this many held-out rows are evaluated.
-        logging_steps: steps between log lines.
-        num_workers: processes that prepare rows, and that load batches for each device; 0 works in the main process.
-        shards: folder for the prepared rows, for use by several runs; inside `<output>.run` if not given.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
-        trainer: further arguments for transformers' TrainingArguments, key=value.
+
+class DenoisingTrainer(UndisturbedTraining, Trainer):
+    """The Trainer with exact evaluation losses, exact counts of model FLOPs, and its rows in the order of the dataset.
+
+    Args:
+        eval_collators: for each name in `eval_dataset`, the collator that draws its masks.
+        rows: rows in an epoch, by which the log tells epochs.
+        kwargs: the Trainer's own arguments.
     """
 
-    corpus: Path
-    tokenizer: Path
-    output: Path
-    steps: int | None = None
-    epochs: float | None = None
-    preset: Literal["nano", "small", "base", "large"] | None = None
-    model: dict[str, Any] = field(default_factory=dict)
-    init_from: Path | None = None
-    freeze_token_embeddings: bool = False
-    languages: tuple[str, ...] = ()
-    language_exponent: float = 1.0
-    max_megabytes: float | None = None
-    max_length: int = 1024
-    batch_size: int = 2048
-    device_batch_size: int = 32
-    learning_rate: float = 3e-4
-    warmup_steps: float = 0.02
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    deobfuscation_share: float = 0.5
-    mask_rate: float = 0.15
-    highest_mask_rate: float | None = None
-    identifier_share: float = 1.0
-    random_share: float = 0.0
-    keep_share: float = 0.0
-    seed: int = 0
-    bf16: bool = False
-    compile: bool = False
-    save_steps: int = 1000
-    eval_steps: int | None = None
-    eval_rows: int = 512
-    logging_steps: int = 10
-    num_workers: int = 0
-    shards: Path | None = None
-    resume: bool = True
-    trainer: dict[str, Any] = field(default_factory=dict)
+    data_collator: Any
+
+    def __init__(self, eval_collators: Mapping[str, Callable[[list[Any]], Any]], rows: int, **kwargs: Any) -> None:
+        super().__init__(compute_metrics=_mean_loss, **kwargs)
+        self.eval_collators = eval_collators
+        self.rows = rows
+
+    def get_eval_dataloader(self, eval_dataset: str | Any | None = None) -> DataLoader:
+        """Return the loader of an evaluation set, with that set's masks."""
+        training_collator = self.data_collator
+        if isinstance(eval_dataset, str):
+            self.data_collator = self.eval_collators[eval_dataset]
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = training_collator
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return each row's summed loss and number of labels, [B] each, in the places of predictions and labels."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            logits = model(**inputs).logits
+        labelled = inputs["labels"] != -100
+        losses = F.cross_entropy(logits.float(), inputs["labels"][labelled], reduction="none")
+        row = labelled.nonzero()[:, 0]
+        sums = torch.zeros(len(labelled), device=losses.device).index_add_(0, row, losses)
+        return None, sums, labelled.sum(dim=1)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> float:
+        """Count as the MFU is defined, not by the size of the padded batch."""
+        return training_flops(self.model.config, inputs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log with the epoch of the data; the dataset is one long stream, of which the Trainer sees a single epoch."""
+        require_finite(logs, self.state.global_step)
+        self.state.epoch = self.state.global_step * self.get_total_train_batch_size(self.args) / self.rows
+        # Given the start time, the Trainer would add its own tokens per second, evaluation and saving included.
+        super().log(logs)
 
 
 def main(config: PretrainConfig) -> Path:
-    """Run Stage I, or go on with it.
+    """Run Stage I, resume it, or find that it is finished.
 
     Returns:
         The model folder, `config.output`.
 
     Raises:
-        ValueError: settings that do not fit together or to what lies in the folders; the message says what to do.
+        ValueError: settings that do not fit what lies in the folders; the message says what to do.
     """
-    for one, other in (("steps", "epochs"), ("preset", "init_from")):
-        if (getattr(config, one) is None) == (getattr(config, other) is None):
-            raise ValueError(f"give either {one} or {other}")
-    if config.freeze_token_embeddings and config.init_from is None:
-        raise ValueError("freeze_token_embeddings would keep random ones: give init_from")
-    for name in (
-        "steps",
-        "epochs",
-        "max_megabytes",
-        "max_length",
-        "batch_size",
-        "device_batch_size",
-        "save_steps",
-        "eval_steps",
-        "eval_rows",
-    ):
-        value = getattr(config, name)
-        if value is not None and value <= 0 and (name, value) != ("steps", 0):
-            raise ValueError(f"{name} must be positive, not {value}")
+    args = _training_arguments(config)
+    report = speaker(args)
+    if not (config.tokenizer / "tokenizer.json").is_file():
+        raise ValueError(f"{config.tokenizer} is not a tokenizer folder: write one with `open-codesage tokenizer`")
+    require_sound(config.tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
+    with args.main_process_first(local=False):
+        corpus = Corpus(config.corpus)
+        languages = [resolve_language(language) for language in config.languages] or None
+        files = {split: corpus.files(split, languages) for split in ("train", "held_out")}
+        if config.max_megabytes is not None:
+            files["train"] = limit_languages(files["train"], config.max_megabytes, config.seed)
+        files["train"] = mix_languages(files["train"], config.language_exponent, config.seed)
+    settings = _settings(config)
+    if is_finished(config.output, settings):
+        report(f"{config.output} is finished already")
+        return config.output
+    model = initial_model(config, tokenizer)
+    if config.steps == 0:
+        if args.should_save:
+            _write_untrained(model, tokenizer, config.output, settings)
+        return config.output
+    model.get_input_embeddings().requires_grad_(not config.freeze_token_embeddings)
+    collator = _collator(config, tokenizer)
+    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    with args.main_process_first(local=False):
+        rows = _rows_folder(config, settings)
+        # Files are parsed in processes of their own: one that crashes or hangs a parser costs only its identifiers.
+        workers = max(1, config.num_workers)
+        train = prepare_shards(files["train"], tokenizer, config.max_length, rows / "train", workers)
+        evaluated = None
+        if len(files["held_out"]):
+            held_out = prepare_shards(files["held_out"], tokenizer, config.max_length, rows / "held_out", workers)
+            evaluated = EpochStream(held_out, EVALUATION_SEED, min(len(held_out), config.eval_rows))
+    if evaluated is None:
+        report(f"{config.corpus} has no held-out files: the model will not be evaluated")
+        args.eval_strategy = IntervalStrategy.NO
+    args.max_steps = config.steps or math.ceil((config.epochs or 0) * len(train) / config.batch_size)
+    peak = measured_peak(args.device, torch.bfloat16 if config.bf16 else torch.float32)
+    report(
+        f"Stage I: {model.num_parameters():,} parameters, {len(train):,} rows of {config.max_length} tokens, "
+        f"{args.max_steps:,} steps of {config.batch_size} rows, peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
+    )
+    trainer = DenoisingTrainer(
+        model=model,
+        args=args,
+        data_collator=collator,
+        train_dataset=EpochStream(train, config.seed, args.max_steps * config.batch_size),
+        eval_dataset=None if evaluated is None else {"random": evaluated, "identifier": evaluated},
+        eval_collators={
+            "random": IdentifierMaskingCollator(tokenizer, EVALUATION_SEED, deobfuscation_share=0.0),
+            "identifier": partial(
+                _identifier_masks, IdentifierMaskingCollator(tokenizer, EVALUATION_SEED, deobfuscation_share=1.0)
+            ),
+        },
+        rows=len(train),
+        callbacks=[Throughput(peak * args.world_size), SealedCheckpoints()],
+    )
+    # Processes must not draw the same dropout. A checkpoint brings the states of its own.
+    torch.manual_seed(config.seed + args.process_index)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    _write_model(trainer, tokenizer, config.output, settings, peak)
+    return config.output
 
-    from .denoising import run
 
-    return run(config)
+def _training_arguments(config: PretrainConfig) -> TrainingArguments:
+    settled = {
+        "torch_compile": config.compile,
+        "train_sampling_strategy": "sequential",
+        "include_num_input_tokens_seen": "non_padding",
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+    }
+    args = trainer_arguments(TrainingArguments, config, settled, COMPUTED)
+    share, rest = divmod(config.batch_size, args.world_size)
+    rows = min(config.device_batch_size, share)
+    if rest or share % rows:
+        raise ValueError(
+            f"batch_size {config.batch_size} is not a multiple of device_batch_size {rows} x {args.world_size} devices"
+        )
+    args.per_device_train_batch_size = args.per_device_eval_batch_size = rows
+    args.gradient_accumulation_steps = share // rows
+    return args
+
+
+def _settings(config: PretrainConfig) -> dict[str, Any]:
+    """Everything that the result depends on. Data count by their contents, wherever they lie."""
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings["corpus"] = digest(*sorted(config.corpus.glob("files/*.parquet")), config.corpus / "held_out.json")
+    settings["tokenizer"] = digest(config.tokenizer / "tokenizer.json")
+    if config.init_from is not None:
+        require_safetensors(config.init_from)
+        settings["init_from"] = digest(*sorted(config.init_from.glob("*.safetensors")))
+    return settings
+
+
+def initial_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> CodeSageForMaskedLM:
+    """Make the model of the first step: new weights out of the seed, or those of another folder."""
+    set_seed(config.seed)
+    vocabulary = len(tokenizer)
+    if unknown := config.model.keys() - CodeSageConfig().to_dict().keys():
+        raise ValueError(f"model: CodeSageConfig has no {', '.join(sorted(unknown))}")
+    if config.preset is not None:
+        fitted = {
+            "vocab_size": vocabulary,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        }
+        model = CodeSageForMaskedLM(CodeSageConfig.from_preset(config.preset, **(fitted | config.model)))
+    else:
+        model_config = CodeSageConfig.from_pretrained(config.init_from, **config.model)
+        model, info = CodeSageForMaskedLM.from_pretrained(
+            config.init_from, config=model_config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        if missing := sorted(name for name in info["missing_keys"] if not _is_new(name, config)):
+            raise ValueError(f"{config.init_from} has no weights for {', '.join(missing)}")
+    if model.config.vocab_size < vocabulary:
+        raise ValueError(f"{config.tokenizer} has {vocabulary} tokens, the model {model.config.vocab_size}")
+    if model.config.max_position_embeddings < config.max_length:
+        raise ValueError(f"max_length {config.max_length} is over the model's {model.config.max_position_embeddings}")
+    return model
+
+
+def _is_new(name: str, config: PretrainConfig) -> bool:
+    """Whether a weight belongs to a block by which the model of `init_from` shall grow."""
+    before = CodeSageConfig.from_pretrained(config.init_from).num_hidden_layers
+    block = re.search(r"\bh\.(\d+)\.", name)
+    return block is not None and int(block[1]) >= before
+
+
+def _rows_folder(config: PretrainConfig, settings: dict[str, Any]) -> Path:
+    """Return the folder for rows of this origin."""
+    origin = [settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
+    if config.language_exponent != 1:
+        origin += [config.language_exponent, config.seed]
+    if config.max_megabytes is not None:
+        origin += [config.max_megabytes, config.seed, "limited"]
+    name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
+    return (config.shards or run_folder(config.output) / "shards") / name
+
+
+def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> IdentifierMaskingCollator:
+    return IdentifierMaskingCollator(
+        tokenizer,
+        seed=config.seed,
+        deobfuscation_share=config.deobfuscation_share,
+        mask_rate=config.mask_rate
+        if config.highest_mask_rate is None
+        else (config.mask_rate, config.highest_mask_rate),
+        identifier_share=config.identifier_share,
+        random_share=config.random_share,
+        keep_share=config.keep_share,
+        # Compiled code is made for one shape.
+        length=config.max_length if config.compile else None,
+    )
+
+
+def _identifier_masks(collator: IdentifierMaskingCollator, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """Mask identifiers, and leave the random masks of documents without identifiers out of the labels."""
+    batch = collator(rows)
+    for labels, row in zip(batch["labels"], rows, strict=True):
+        names = torch.from_numpy(row["identifier_ids"] != 0)
+        labels[: len(names)][~names] = IGNORED
+    return batch
+
+
+def _mean_loss(prediction: EvalPrediction) -> dict[str, float]:
+    """Divide the sums of `prediction_step`; files of which nothing could be parsed leave no label to predict."""
+    labels = prediction.label_ids.sum()
+    return {"loss": float(prediction.predictions.sum() / labels)} if labels else {}
+
+
+def _write_model(
+    trainer: DenoisingTrainer, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any], peak: float
+) -> None:
+    """Write the model folder at once, by the main process."""
+    weights = trainer.accelerator.get_state_dict(trainer.model)
+    if not trainer.args.should_save:
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    log = record(trainer, model, settings, peak)
+    _write_folder(model, tokenizer, output, log, weights)
+    losses = {key: value for entry in log["log"] for key, value in entry.items() if re.fullmatch("eval_.*_loss", key)}
+    say(
+        f"Stage I: {log['tokens']:,} tokens in {log['seconds']:.0f} s ({log['tokens_per_second']:,.0f} tokens/s, "
+        f"MFU {log['mfu']:.1%}), {', '.join(f'{key} {value:.3f}' for key, value in losses.items())} -> {output}"
+    )
+
+
+def _write_untrained(
+    model: CodeSageForMaskedLM, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any]
+) -> None:
+    log = {"parameters": model.num_parameters(), "tokens": 0, "steps": 0, "settings": settings, "log": []}
+    _write_folder(model, tokenizer, output, log)
+    say(f"Stage I: no step, {log['parameters']:,} parameters -> {output}")
+
+
+def _write_folder(
+    model: CodeSageForMaskedLM,
+    tokenizer: PreTrainedTokenizerFast,
+    output: Path,
+    log: dict[str, Any],
+    weights: dict[str, Tensor] | None = None,
+) -> None:
+    with new_folder(output) as folder:
+        model.save_pretrained(folder, state_dict=weights)
+        # A tokenizer for longer texts would let them past the model's last position.
+        tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+        tokenizer.save_pretrained(folder)
+        write_json(folder / LOG, log)

@@ -7,43 +7,15 @@ Invariant: the same corpus and settings give the same files, byte for byte.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from open_codesage.tokenization.languages import resolve_language
-
-from ..console import say
-from ..data.folders import new_folder
+from ..common.console import say
+from ..common.output import new_folder
+from .configs import TokenizerConfig
 
 if TYPE_CHECKING:
     import datasets
-
-
-@dataclass(frozen=True)
-class TokenizerConfig:
-    """Learn a byte-level BPE tokenizer from the training files of a corpus.
-
-    Attributes:
-        corpus: folder written by `extract`; its held-out files are not read.
-        output: the tokenizer folder to write; it must not exist yet.
-        vocab_size: number of tokens, three special ones and the 256 bytes included. The paper has 49,152.
-        max_length: number of tokens to which the tokenizer truncates, the end token included.
-        languages: languages to learn from; all of the corpus if not given.
-        max_megabytes: text to take of each language, files chosen by chance; all if not given.
-    """
-
-    corpus: Path
-    output: Path
-    vocab_size: int = 49_152
-    max_length: int = 1024
-    languages: tuple[str, ...] = ()
-    max_megabytes: float | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "languages", tuple(dict.fromkeys(map(resolve_language, self.languages))))
-        if self.max_megabytes is not None and self.max_megabytes <= 0:
-            raise ValueError(f"max_megabytes must be positive, not {self.max_megabytes}")
 
 
 def main(config: TokenizerConfig) -> Path:
@@ -57,7 +29,7 @@ def main(config: TokenizerConfig) -> Path:
     """
     from open_codesage.tokenization.tokenizer import train_tokenizer
 
-    from ..data.corpus import Corpus
+    from ..corpus.corpus import Corpus
 
     files = Corpus(config.corpus).files("train", config.languages or None)
     with new_folder(config.output) as folder:
@@ -85,7 +57,7 @@ class Sample:
         """Give all texts in their order or, with a limit, texts of each language by chance until it is reached."""
         from tqdm import tqdm
 
-        from ..data.mixture import limit_languages
+        from ..corpus.mixture import limit_languages
 
         rows = self.rows if self.max_megabytes is None else limit_languages(self.rows, self.max_megabytes, seed=0)
         with tqdm(desc="tokenizer", unit="B", unit_scale=True) as bar:

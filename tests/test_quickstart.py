@@ -1,0 +1,104 @@
+"""The whole way at its smallest: a few modules of the standard library, two steps a stage, one interruption."""
+
+import json
+import re
+import shutil
+import sysconfig
+from pathlib import Path
+
+import pytest
+from open_codesage.train import cli, quickstart
+from open_codesage.train.common.config import merge
+from open_codesage.train.stages import contrast
+
+MODULES = ("argparse.py", "asyncio", "email", "http", "logging", "tarfile.py", "urllib", "zipfile.py")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Run the quickstart with an interruption before Stage II, then again: the status and the output of each run."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    library = Path(sysconfig.get_path("stdlib"))
+    for module in MODULES:
+        copy = folder / "source" / module
+        copy.parent.mkdir(exist_ok=True)
+        (shutil.copytree if (library / module).is_dir() else shutil.copy)(library / module, copy)
+    arguments = ["quickstart", "--source", str(folder / "source"), "--output", str(folder / "out")]
+    arguments += ["--extract", "min_held_out=20", "num_proc=1", "--tokenizer", "vocab_size=600"]
+    arguments += ["--pretrain", "steps=2", "batch_size=2", "device_batch_size=2", "eval_rows=2", "model.hidden_size=96"]
+    arguments += ["--contrast", "steps=2", "batch_size=16", "mini_batch_size=8"]
+    said, statuses = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("open_codesage.train.common.console.tqdm.write", said.append)
+        with pytest.MonkeyPatch.context() as once:
+            once.setattr(contrast, "main", _interrupt)
+            statuses.append(cli.main(arguments))
+        said.append("second run")
+        statuses.append(cli.main(arguments))
+    first, second = "\n".join(said).split("second run")
+    return statuses, first, second, folder / "out"
+
+
+def _interrupt(config):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_quickstart_goes_on_after_the_last_finished_step(runs):
+    statuses, first, second, _ = runs
+    assert statuses == [130, 0]
+    assert "[pretrain] finished in" in first
+    assert "[contrast] finished" not in first
+    assert "[pretrain] finished before" in second
+    assert "[contrast] finished in" in second
+
+
+def test_the_table_holds_the_measured_figures(runs):
+    _, _, second, out = runs
+    for model, title in (("untrained", "untrained"), ("stage2", "after Stage II"), ("bm25", "BM25")):
+        results = json.loads((out / "evaluation" / model / "results.json").read_text())
+        metrics = {row["metric"]: row["value"] for row in results["rows"]}
+        assert f"| {title} | {metrics['mrr']:.1f} | {metrics['recall@10']:.1f} |" in second
+    assert f"The model: {out / 'open-codesage-quickstart'}" in second
+
+
+def test_the_export_is_opened_by_both_classes_and_answers_every_query(runs):
+    _, _, second, _ = runs
+    assert "AutoModel opens the folder in a fresh interpreter" in second
+    assert "SentenceTransformer opens the folder in a fresh interpreter" in second
+    answers = re.findall(r"^  -?\d\.\d{3}  source/[\w/]+\.py:\d+  \S+", second, flags=re.MULTILINE)
+    assert len(answers) == quickstart.FUNCTIONS_SHOWN * len(quickstart.QuickstartConfig().queries)
+
+
+def test_nothing_held_out_is_in_the_training_files(runs):
+    from open_codesage.train.corpus.corpus import Corpus
+
+    corpus = Corpus(runs[-1] / "corpus")
+    train, held_out = (set(corpus.files(split)["unit"]) for split in ("train", "held_out"))
+    assert len(held_out) > 0
+    assert not train & held_out
+
+
+def test_an_unknown_setting_of_a_step_is_one_line_and_starts_nothing(tmp_path, capsys):
+    assert cli.main(["quickstart", "--output", str(tmp_path / "out"), "--contrast", "stepz=3"]) == 1
+    assert "quickstart: contrast: unknown key 'stepz'; did you mean 'steps'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pretrain", "seed=3"], "pretrain: seed is set by the quickstart's own options"),
+        (["--name", "../model"], "give a plain name"),
+        (["--name", "stage1"], "give a plain name"),
+    ],
+)
+def test_settings_that_would_be_lost_or_reach_elsewhere_are_refused(tmp_path, capsys, arguments, message):
+    assert cli.main(["quickstart", "--output", str(tmp_path / "out"), *arguments]) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_changed_entries_of_a_mapping_leave_the_others_of_the_recipe():
+    recipe = {"steps": 3, "trainer": {"learning_rate_mapping": {"wte": 0.03}}}
+    merged = merge(recipe, {"trainer": {"disable_tqdm": True}, "steps": 4})
+    assert merged == {"steps": 4, "trainer": {"learning_rate_mapping": {"wte": 0.03}, "disable_tqdm": True}}

@@ -1,0 +1,102 @@
+"""A row of steps that remembers on disk what has finished, so that a run started again goes on where it was.
+
+Contract: `Steps(root, names).run(name, config, action)` does the action once for a config and returns its result, from
+the record if there is one. A step that ran under other settings, or whose output is gone, is done again, and so is
+everything after it.
+
+Invariants: a record says "finished" only after the action has returned, so an interrupted step never looks finished.
+Only what a record of this root says that a step has written is ever removed; paths are recorded relative to the root,
+so that a root that is copied or moved takes its records along and leaves the original alone.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .console import say
+from .output import write_json
+
+
+class Steps:
+    """Runs named steps once each and remembers which have finished, with the settings they ran under.
+
+    A step writes the folder that its config calls `output`, whole or not at all; checkpoints and the like lie beside it
+    in `<output>.run`, and stay there for a step that was interrupted. When the settings of a step differ from those on
+    record, both folders go, and those of every later step as well, since they stand on it.
+
+    Args:
+        root: folder below which every step writes its output; the records lie in its sub-folder `steps`.
+        names: the names of all steps, in order.
+    """
+
+    def __init__(self, root: Path, names: tuple[str, ...]) -> None:
+        self.root = root.absolute()
+        self.folder = self.root / "steps"
+        self.names = names
+
+    def run(self, name: str, config: Any, action: Callable[[Any], Any]) -> Any:
+        """Do `action(config)` unless the step is on record as finished; returns its (JSON) result either way."""
+        settings = self._portable(dataclasses.asdict(config))
+        output = os.path.relpath(config.output, self.root)
+        record = self._record(name)
+        if record and record["settings"] != settings:
+            say(f"[{name}] settings have changed: this step and those after it are done again")
+            self._forget_from(name)
+            record = None
+        if record and record["finished"] and not config.output.exists():
+            say(f"[{name}] its output is gone: this step and those after it are done again")
+            self._forget_from(name)
+            record = None
+        if record and record["finished"]:
+            say(f"[{name}] finished before, in {record['seconds']:.0f} s")
+            return record["result"]
+        if record:
+            # The step was stopped just after writing its output. Without a record the output is somebody else's.
+            shutil.rmtree(config.output, ignore_errors=True)
+        self._write(name, {"finished": False, "output": output, "settings": settings})
+        say(f"[{name}] started")
+        start = time.perf_counter()
+        result = self._portable(action(config))
+        seconds = time.perf_counter() - start
+        self._write(
+            name,
+            {
+                "finished": True,
+                "output": output,
+                "seconds": seconds,
+                "result": result,
+                "settings": settings,
+            },
+        )
+        say(f"[{name}] finished in {seconds:.0f} s")
+        return result
+
+    def _portable(self, value: Any) -> Any:
+        """The value as JSON, with paths below the root relative to it."""
+        if isinstance(value, dict):
+            return {str(key): self._portable(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._portable(item) for item in value]
+        if isinstance(value, Path | str) and Path(value).is_relative_to(self.root):
+            return os.path.relpath(value, self.root)
+        return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        path = self.folder / f"{name}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def _write(self, name: str, record: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / f"{name}.json", record)
+
+    def _forget_from(self, name: str) -> None:
+        for later in self.names[self.names.index(name) :]:
+            if record := self._record(later):
+                for folder in (record["output"], f"{record['output']}.run"):
+                    shutil.rmtree(self.root / folder, ignore_errors=True)
+                (self.folder / f"{later}.json").unlink()

@@ -1,0 +1,1 @@
+"""A corpus out of software packages: download, unpack, filter, decontaminate, report."""

@@ -1,0 +1,1 @@
+"""Ablations: grids of trainings that differ in named settings, measured and summarized beside the paper's results."""

@@ -1,0 +1,54 @@
+"""What a Hub folder consists of: its files and modules, and how a classifier's differs."""
+
+from pathlib import Path
+
+from ..common.model_folder import (
+    read_object,
+)
+
+ARCHITECTURE = "CodeSageForSequenceClassification"
+
+
+NOT_IN_IT = {
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+    "2_Normalize/config.json",
+}
+"""Files of an encoder's Hub folder that a classifier has no use for."""
+
+
+def is_classifier(folder: Path) -> bool:
+    """Say whether a model folder is one of a classifier."""
+    try:
+        return read_object(folder / "config.json").get("architectures") == [ARCHITECTURE]
+    except ValueError:
+        return False
+
+
+FILES = {
+    "README.md": "the model card",
+    "config.json": "sizes, number format and auto_map",
+    "attention_codesage.py": "remote code: attention by document",
+    "configuration_codesage.py": "remote code: the configuration",
+    "modeling_codesage.py": "remote code: the models",
+    "model.safetensors": "the encoder's weights; the head of the masked LM is tied to its embeddings",
+    "tokenizer.json": "the tokenizer, which appends EOS",
+    "tokenizer_config.json": "special tokens and the longest input",
+    "modules.json": "sentence-transformers: encoder, mean pooling, normalisation",
+    "sentence_bert_config.json": "sentence-transformers: how the encoder is called",
+    "config_sentence_transformers.json": "sentence-transformers: prompts and similarity",
+    "1_Pooling/config.json": "sentence-transformers: mean pooling",
+    "2_Normalize/config.json": "sentence-transformers: normalisation",
+}
+
+
+TOLERANCE = 1e-6
+
+
+MODULES = ["Transformer", "Pooling", "Normalize"]
+"""The modules of sentence-transformers in a Hub folder, in their order."""
+
+
+PROBES = ("return the larger of two numbers", "def larger(a, b):\n    return a if a > b else b\n", "")

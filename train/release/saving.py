@@ -1,0 +1,43 @@
+"""Weights, config and tokenizer as every release stores them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def save_released(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, dtype: str, save: Callable[[], None]
+) -> int:
+    """Save a model as it is released: with the classes of its code, its tokenizer's ids, and float32 to compute in.
+
+    Args:
+        model: an encoder or a classifier; its weights are left in the stored format.
+        tokenizer: its tokenizer.
+        folder: where `save` writes.
+        dtype: number format of the stored weights.
+        save: writes model and tokenizer to the folder.
+
+    Returns:
+        The number of the model's parameters.
+    """
+    import torch
+    from open_codesage.modeling.auto_classes import name_classes
+
+    parameters = model.num_parameters()
+    name_classes(model.config)
+    # No computation reads these ids, so a model can be trained with those of another tokenizer.
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(model.config, name, getattr(tokenizer, name))
+    for key in ("is_local", "local_files_only"):  # How it was opened here says nothing about the tokenizer.
+        tokenizer.init_kwargs.pop(key, None)
+    model.to(getattr(torch, dtype))
+    save()
+    # Saving has noted the stored format, in which AutoModel would compute.
+    model.config.dtype = "float32"
+    model.config.save_pretrained(folder)
+    # safetensors makes its files readable by their owner alone.
+    (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
+    return parameters

@@ -1,0 +1,102 @@
+"""What our trainers share: their arguments, and what they do differently from their libraries.
+
+Contract: a stage makes its arguments by `trainer_arguments`. `UndisturbedTraining` goes before a Trainer class in the
+bases of another; `SentenceTrainer` is the sentence-transformers trainer with it.
+
+Invariant: when and how often a model is evaluated does not change what it learns.
+"""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+import torch
+from sentence_transformers import SentenceTransformerTrainer
+from transformers import TrainingArguments
+
+from ..common.output import run_folder
+
+
+class UndisturbedTraining:
+    """A Trainer whose evaluations draw nothing from the generators that training uses."""
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate without advancing the training RNG: every data loader draws a seed from it."""
+        with torch.random.fork_rng(devices=[]):
+            return super().evaluate(*args, **kwargs)  # type: ignore[misc]
+
+
+class SentenceTrainer(UndisturbedTraining, SentenceTransformerTrainer):
+    """The sentence-transformers trainer, without its card and with errors where it only logs."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Leave the card to `export`: this one would be written at every checkpoint, with extracts of the corpus."""
+
+    def _load_best_model(self) -> None:
+        """Load the best checkpoint, or fail: the original logs an error and keeps the last weights."""
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
+
+
+FIELDS = {
+    "learning_rate": "learning_rate",
+    "warmup_steps": "warmup_steps",
+    "schedule": "lr_scheduler_type",
+    "weight_decay": "weight_decay",
+    "max_grad_norm": "max_grad_norm",
+    "seed": "seed",
+    "bf16": "bf16",
+    "save_steps": "save_steps",
+    "logging_steps": "logging_steps",
+    "num_workers": "dataloader_num_workers",
+}
+"""Fields of a stage's config, and the trainer's arguments that they give. What a stage has no field for, its user sets
+through `trainer`."""
+
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
+
+
+def trainer_arguments(
+    kind: type[Arguments], config: Any, settled: Mapping[str, Any], computed: Collection[str] = ()
+) -> Arguments:
+    """Translate a stage's settings into the trainer's; under torchrun this also starts the process group.
+
+    Args:
+        kind: the class of arguments.
+        config: the stage's config; those of its fields that `FIELDS` names, and `trainer`, are taken from it.
+        settled: arguments that only the stage decides.
+        computed: names of further arguments that the stage will work out from the number of devices.
+
+    Raises:
+        ValueError: `config.trainer` has an argument that is unknown, not the user's to set, or that would make resuming
+            unsafe; or one process sees several GPUs.
+    """
+    ours: dict[str, Any] = {
+        "output_dir": str(run_folder(config.output)),
+        "save_strategy": "steps",
+        "save_only_model": False,
+        "eval_strategy": "steps",
+        # The Trainer evaluates after the last step in any case.
+        "eval_steps": config.eval_steps or 10**12,
+        "logging_strategy": "steps",
+        "logging_nan_inf_filter": False,
+        "ignore_data_skip": False,
+        **{argument: getattr(config, field) for field, argument in FIELDS.items() if hasattr(config, field)},
+        **settled,
+    }
+    known = {field.name for field in dataclasses.fields(kind)}
+    for key in config.trainer:
+        if key in ours or key in computed:
+            raise ValueError(f"trainer: {key} is set by this command: use its own options")
+        if key not in known:
+            raise ValueError(f"trainer: {kind.__name__} has no {key!r}")
+    chosen = {
+        "save_total_limit": 2,
+        "ddp_find_unused_parameters": False,
+        "dataloader_pin_memory": torch.accelerator.is_available(),
+    } | config.trainer
+    if chosen["save_total_limit"] is not None and chosen["save_total_limit"] < 2:
+        raise ValueError("trainer: save_total_limit must be at least 2: the newest checkpoint may be damaged")
+    args = kind(**chosen, **ours)
+    if args.n_gpu > 1:
+        raise ValueError(f"{args.n_gpu} GPUs and one process: start with torchrun, or show it one GPU only")
+    return args
