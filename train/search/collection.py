@@ -42,6 +42,11 @@ class IndexedUnit(NamedTuple):
     start_line: int
     end_line: int
 
+    @property
+    def name(self) -> str:
+        """What it defines first, or what it is part of; empty if that has no name."""
+        return next(iter((*self.names, *self.scope[-1:])), "")
+
 
 class Collection:
     """Units that are searched together.
@@ -67,6 +72,25 @@ class Collection:
         self.paths, self.languages, self.units, self.embeddings = paths, languages, units, embeddings
         self._keys, self._key_counts = keys, key_counts
         self.file_of = np.array([unit.file for unit in units], dtype=np.int64)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Collection]) -> Collection:
+        """Several collections as one, in their order."""
+        if len(parts) == 1:
+            return parts[0]
+        units: list[IndexedUnit] = []
+        first = 0
+        for part in parts:
+            units += [unit._replace(file=unit.file + first) for unit in part.units]
+            first += len(part.paths)
+        return cls(
+            [path for part in parts for path in part.paths],
+            [language for part in parts for language in part.languages],
+            units,
+            np.concatenate([part.embeddings for part in parts if part.units] or [parts[0].embeddings]),
+            np.concatenate([part._keys for part in parts]),
+            np.concatenate([part._key_counts for part in parts]),
+        )
 
     @cached_property
     def words(self) -> Words:

@@ -38,7 +38,9 @@ class Names:
 
     def __init__(self, names: Sequence[Sequence[str]]) -> None:
         numbers: dict[str, int] = {}
-        self._flat = np.array([numbers.setdefault(word, len(numbers)) for name in names for word in name], dtype=np.int64)
+        self._flat = np.array(
+            [numbers.setdefault(word, len(numbers)) for name in names for word in name], dtype=np.int64
+        )
         self._lengths = np.array([len(name) for name in names], dtype=np.int64)
         self._full = np.flatnonzero(self._lengths)
         self._starts = (np.cumsum(self._lengths) - self._lengths)[self._full]
@@ -73,7 +75,9 @@ def _likeness(word: str, other: str) -> float:
     """1 for the same word, `ALIKE` for one that begins like it, else 0."""
     if word == other:
         return 1.0
-    shared = next((place for place, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
+    shared = next(
+        (place for place, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other))
+    )
     longer, shorter = max(len(word), len(other)), min(len(word), len(other))
     is_alike = shared >= _SHARED and shared >= _SHARED_PART * longer and shared >= shorter - _REST
     return ALIKE if is_alike else 0.0

@@ -167,9 +167,7 @@ def _function(lines: Sequence[str], each: Definition) -> Unit:
     code = textwrap.dedent("\n".join(lines[each.start : each.end + 1])) if each.code is None else each.code
     if len(code) > LONGEST_LINE:
         code = "\n".join(line for line in code.split("\n") if len(line) <= LONGEST_LINE)
-    return Unit(
-        FUNCTION, (each.name,), each.scope, code, _documentation(lines, each), each.start + 1, each.end + 1
-    )
+    return Unit(FUNCTION, (each.name,), each.scope, code, _documentation(lines, each), each.start + 1, each.end + 1)
 
 
 def _documentation(lines: Sequence[str], each: Definition) -> str:

@@ -174,7 +174,9 @@ class Database:
     def lacking(self, contents: Iterable[tuple[bytes, str]]) -> set[tuple[bytes, str]]:
         """Those of some contents (digest, language) that are not there."""
         return {
-            each for each in contents if not self._rows("SELECT 1 FROM contents WHERE digest = ? AND language = ?", each)
+            each
+            for each in contents
+            if not self._rows("SELECT 1 FROM contents WHERE digest = ? AND language = ?", each)
         }
 
     def missing_texts(self, digests: Iterable[bytes]) -> set[bytes]:
@@ -240,9 +242,7 @@ class Database:
             if path not in numbers:
                 numbers[path] = len(numbers)
                 languages.append(language)
-            units.append(
-                IndexedUnit(numbers[path], kind, _names(names), _names(scope), signature, start, end)
-            )
+            units.append(IndexedUnit(numbers[path], kind, _names(names), _names(scope), signature, start, end))
         if len({len(row[-1]) for row in rows}) > 1:
             raise Damaged(f"{self.file} is damaged (embeddings differ in length)")
         flat = np.frombuffer(b"".join(row[-1] for row in rows), dtype=np.float16)
@@ -267,7 +267,9 @@ class Database:
             made = dict(connection.execute("SELECT name, value FROM settings"))
         differing = [name for name, value in wanted.items() if made.get(name) != value]
         if differing:
-            raise OtherSettings(differing, f"the index {self.file} was made with another {', another '.join(differing)}")
+            raise OtherSettings(
+                differing, f"the index {self.file} was made with another {', another '.join(differing)}"
+            )
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         with _explained(self.file):
@@ -304,7 +306,6 @@ def make_folder(folder: Path) -> None:
 
 def _write_content(connection: sqlite3.Connection, each: ReadFile) -> None:
     key = (each.file.digest, each.file.language)
-    connection.execute("DELETE FROM contents WHERE digest = ? AND language = ? AND id NOT IN (SELECT content FROM files)", key)
     if connection.execute("SELECT 1 FROM contents WHERE digest = ? AND language = ?", key).fetchone():
         return
     number = connection.execute(

@@ -43,8 +43,11 @@ _HEAD = re.compile(
     r"\s*(?:\([^()]*\)\s*)?(?:[\w$.:<>?*&\[\], ]+?\s+for\s+)?(?:\w[\w$<>?]*(?:\.|::|:(?=\w)))*"
     r"(?P<name>`[^`]+`|[^\W\d][\w$'?!-]*)"
 )
-_TABLE = re.compile(r"(?P<indent>)create\s+(?:or\s+replace\s+)?(?:\w+\s+){0,2}?(?P<keyword>table|view|function|procedure|trigger|type)"
-    r"\s+(?:if\s+not\s+exists\s+)?(?:[\w\"`]+\.)?[\"`]?(?P<name>\w+)", re.IGNORECASE)
+_TABLE = re.compile(
+    r"(?P<indent>)create\s+(?:or\s+replace\s+)?(?:\w+\s+){0,2}?(?P<keyword>table|view|function|procedure|trigger|type)"
+    r"\s+(?:if\s+not\s+exists\s+)?(?:[\w\"`]+\.)?[\"`]?(?P<name>\w+)",
+    re.IGNORECASE,
+)
 _SHELL = re.compile(r"(?P<indent>[ \t]*)(?P<name>[\w:-]+)\s*\(\)\s*(?:\{|\(|$)")
 _BOUND = re.compile(
     r"(?P<indent>[ \t]*)(?:(?:pub|local|export|const|var|let)\s+)*(?:\w+[.:])*(?P<name>[^\W\d]\w*)(?::[^=]*)?\s*=\s*"
@@ -54,9 +57,13 @@ _SIGNED = re.compile(r"(?P<indent>)(?P<name>[a-z_][\w']*)\s*(?:,\s*[a-z_][\w']*\
 _C_LIKE = re.compile(
     r"(?P<indent>[ \t]*)(?:[\w<>\[\],?.&*:@]+\s+)+[*&]?(?P<name>[^\W\d]\w*)\s*\([^;]*\)\s*(?:async\s*)?(?:\{|=>)\s*(?://.*)?$"
 )
-_NO_NAMES = frozenset("if for while switch return else catch match when until case do in is as with where not self".split())
+_NO_NAMES = frozenset(
+    "if for while switch return else catch match when until case do in is as with where not self".split()
+)
 _COMMENT = re.compile(r"\s*(?://|/\*|\*|#(?!\s*(?:include|define|if|else|endif))|--|;|%|\"\"\"|'''|\{-|-\}|@\w|\(\*)")
-_CONTINUES = re.compile(r"\s*(?:[)\]}>{|]|where\b|end\b|else\b|elsif\b|rescue\b|catch\b|ensure\b|after\b|in\b|then\b|do\b|fi\b|done\b|esac\b)")
+_CONTINUES = re.compile(
+    r"\s*(?:[)\]}>{|]|where\b|end\b|else\b|elsif\b|rescue\b|catch\b|ensure\b|after\b|in\b|then\b|do\b|fi\b|done\b|esac\b)"
+)
 _CLOSES = re.compile(r"\s*(?:[)\]}]+[;,)]*|end\b[;,)]*|fi|done|esac)\s*(?:--.*|//.*|#.*)?$")
 _BLANKS = re.compile(r"[ \t]*")
 
@@ -146,7 +153,12 @@ def prose_outline(lines: Sequence[str]) -> Outline:
     for number, line in enumerate(lines):
         if match := _HEADING.match(line):
             heads.append((number, match["title"] or match["other"]))
-        elif number and _UNDERLINE.match(line) and lines[number - 1].strip() and (number < 2 or not lines[number - 2].strip()):
+        elif (
+            number
+            and _UNDERLINE.match(line)
+            and lines[number - 1].strip()
+            and (number < 2 or not lines[number - 2].strip())
+        ):
             heads.append((number - 1, lines[number - 1].strip()))
     ends = [start - 1 for start, _ in heads[1:]] + [len(lines) - 1]
     definitions = [

@@ -21,6 +21,7 @@ from open_codesage.tokenization.source import Unparsable, decode, definition_of
 from ..retrieval.signature import signature
 from .cutting import Unit, cut
 from .files import TreeFile, content_digest, read_bytes
+from .languages import PROSE
 from .grammar_outline import grammar_outline
 from .plain_outline import plain_outline, prose_outline
 from .words import Keys, word_keys, words_of
@@ -36,7 +37,6 @@ SOURCES = {
     "train.search": ("cutting", "grammar_outline", "plain_outline", "reading", "words"),
 }
 
-PROSE = "prose"
 _NOTICE_BYTES = 2000
 _NOTICE = re.compile(
     r"""^[^\w\n]*(?:Code\ generated\b.*\bDO\ NOT\ EDIT\b
@@ -97,7 +97,8 @@ def read_units(item: tuple[str, TreeFile]) -> ReadFile:
         content = read_bytes(Path(root, file.path))
     except OSError:
         return ReadFile(TreeFile(file.path, file.language, b""), skipped="unreadable")  # to be tried again
-    file = TreeFile(file.path, file.language, content_digest(content))
+    if (digest := content_digest(content)) != file.digest:
+        file = TreeFile(file.path, file.language, digest)  # changed since it was surveyed
     try:
         text = decode(content).replace("\r\n", "\n").replace("\r", "\n")
         if is_generated(text):

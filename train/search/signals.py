@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from .collection import Collection
 from .coverage import Cover
-from .words import WordScores, query_words, words_of
+from .words import WordScores, query_words
 
 Floats = npt.NDArray[np.float64]
 
@@ -163,14 +163,14 @@ def depth(asked: Question) -> Floats:
 
 Signal = Callable[[Question], Floats]
 
-UNIT_SIGNALS: dict[Signal, float] = {encoder: 0.3, words: 0.15, definition: 3.0, name: 0.5}
+UNIT_SIGNALS: dict[Signal, float] = {encoder: 0.3, words: 0.15, definition: 2.5, name: 0.5}
 FILE_SIGNALS: dict[Signal, float] = {
-    file_encoder: 0.35,
-    file_words: 0.25,
-    file_name: 2.0,
+    file_encoder: 0.3,
+    file_words: 0.2,
+    file_name: 2.6,
     folder_name: 0.8,
     size: 0.35,
-    depth: -0.07,
+    depth: -0.15,
 }
 
 
