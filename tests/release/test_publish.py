@@ -210,7 +210,7 @@ def test_a_card_that_the_hub_refuses_makes_no_repository(folder, hub, unchecked)
     ("repo", "options", "problem"),
     [
         ("model", {}, "write USER/model"),
-        ("user/a b", {}, "can not be the name"),
+        ("user/a b", {}, "cannot be the name"),
         (REPO, {"create_pr": True, "revision": "next"}, "leave out"),
     ],
 )

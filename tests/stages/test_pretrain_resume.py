@@ -93,7 +93,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(("name", "step"), [("in_step", 6), ("in_save", 3)])
 def test_a_killed_run_goes_on_bit_by_bit(folder, name, step):
-    assert f"going on from {folder / f'{name}.run' / f'checkpoint-{step}'}" in (folder / f"{name}.txt").read_text()
+    assert f"resuming from {folder / f'{name}.run' / f'checkpoint-{step}'}" in (folder / f"{name}.txt").read_text()
     assert_equal_runs(folder / WHOLE, folder / name)
     # What the comparison compares: every step's loss, an epoch's end between the resumption and the last step, dropout.
     steps = curve(folder / WHOLE)

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..common.model_folder import read_object
+from ..retrieval.protocols import ALL
 
 SCHEMA = "open-codesage-results/1"
 
-
-ALL = "all"
-"""The part that is the mean over the others, or the only one."""
 
 PROTOCOLS = {
     "full": "all documents ranked",

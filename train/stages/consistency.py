@@ -124,7 +124,7 @@ def rank_own(
 def _claim(folder: Path, config: ConsistencyConfig, functions: Any) -> None:
     """Make the folder of the ranks, or empty it when they were found under other settings."""
     from ..common.fingerprint import digest
-    from ..common.output import working_folder
+    from ..common.run import reset_unless_same
 
     weights = sorted(Path(config.model).rglob("*.safetensors"))
     settings = {
@@ -133,7 +133,7 @@ def _claim(folder: Path, config: ConsistencyConfig, functions: Any) -> None:
         "model": digest(*weights) if weights else config.model,
         **{name: getattr(config, name) for name in ("sample", "max_length", "seed")},
     }
-    working_folder(folder, settings)
+    reset_unless_same(folder, settings)
 
 
 def _write(corpus: Any, config: ConsistencyConfig, functions: Any, kept: Any, folder: Path) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from open_codesage.modeling import CodeSageConfig
 from open_codesage.tokenization.languages import resolve_language
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize, Transformer
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MatryoshkaLoss,
@@ -43,16 +42,19 @@ from transformers import (
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.model_folder import require_safetensors
-from ..common.output import LOG, new_folder, run_folder, write_json
+from ..common.output import LOG
 from ..common.randomness import permutation
+from ..common.run import Run
 from ..corpus.corpus import Corpus
 from ..corpus.mixture import mix_languages
+from ..retrieval.evaluator import SearchEvaluator
+from ..retrieval.task import held_out_search
 from .callbacks.collapse import CollapseAlarm
 from .callbacks.throughput import Throughput, measured_peak, training_flops
 from .configs import ContrastConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, flatten, without_name
 from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
-from .run import SealedCheckpoints, begin_run, is_finished, record, speaker
+from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
 from .trainer import SentenceTrainer, trainer_arguments
 
@@ -61,7 +63,7 @@ FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_s
 
 SIDES = ("text", "code")
 
-_MRR = "eval_held_out_cosine_mrr@10"
+_MRR, _DEPTH = "eval_mrr", 10
 
 
 class BimodalTrainer(SentenceTrainer):
@@ -141,12 +143,18 @@ def main(config: ContrastConfig) -> Path:
         ValueError: settings that do not fit what lies in the folders; the message says what to do.
     """
     args = _training_arguments(config)
-    report = speaker(args)
     corpus = Corpus(config.corpus)
-    settings = _settings(config)
-    if is_finished(config.output, settings):
-        report(f"{config.output} is finished already")
+    run = Run(config.output, _settings(config), LOG)
+    if run.finished():
+        speaker(args)(f"{config.output} is finished already")
         return config.output
+    with run.begin(args.should_save):
+        _train(config, args, corpus, run)
+    return config.output
+
+
+def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, corpus: Corpus, run: Run) -> None:
+    report = speaker(args)
     set_seed(config.seed)
     model = _model(config)
     if config.share_spellings:
@@ -170,7 +178,7 @@ def main(config: ContrastConfig) -> Path:
         one_language=config.one_language_batches,
         processes=args.world_size,
     )
-    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    checkpoint = begin_run(run.folder, run.settings, config.resume)
     peak = measured_peak(args.device, torch.bfloat16 if config.bf16 else torch.float32)
     report(
         f"Stage II: {_encoder(model).num_parameters():,} parameters, {len(pairs):,} pairs, of which "
@@ -204,8 +212,7 @@ def main(config: ContrastConfig) -> Path:
     torch.manual_seed(config.seed + args.process_index)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if args.should_save:
-        _write_model(trainer, config.output, settings, peak, alarm.message)
-    return config.output
+        _write_model(trainer, run, peak, alarm.message)
 
 
 def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingArguments:
@@ -304,48 +311,29 @@ def _collapse_value(config: ContrastConfig) -> float:
     return collapse_value_of_ranking(config.batch_size, config.hardness_strength if config.hardness_mode else 0.0)
 
 
-def _search(held_out: Dataset, config: ContrastConfig) -> InformationRetrievalEvaluator:
+def _search(held_out: Dataset, config: ContrastConfig) -> SearchEvaluator:
     """Code search among held-out functions: the query is a summary, the answers are the full functions that have it."""
     if not len(held_out):
         raise ValueError(f"{config.corpus} has no held-out functions to evaluate with")
     rows = held_out.select(permutation(config.seed, len(held_out))[: config.eval_pairs])
-    queries: dict[str, str] = {}
-    answers: dict[str, set[str]] = {}
-    for row, summary in enumerate(rows["summary"]):
-        answers.setdefault(queries.setdefault(summary, str(row)), set()).add(str(row))
-    return InformationRetrievalEvaluator(
-        {row: summary for summary, row in queries.items()},
-        {str(row): code for row, code in enumerate(rows["code"])},
-        answers,
-        mrr_at_k=[10],
-        ndcg_at_k=[10],
-        accuracy_at_k=[1, 10],
-        precision_recall_at_k=[10],
-        map_at_k=[10],
-        batch_size=32,
-        name="held_out",
-        write_csv=False,
-    )
+    return SearchEvaluator(held_out_search(rows), batch_size=32, depth=_DEPTH)
 
 
-def _write_model(
-    trainer: BimodalTrainer, output: Path, settings: dict[str, Any], peak: float, collapse: str | None
-) -> None:
+def _write_model(trainer: BimodalTrainer, run: Run, peak: float, collapse: str | None) -> None:
     """Write the SentenceTransformer folder at once."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     evaluation = next(entry for entry in reversed(trainer.state.log_history) if _MRR in entry)
-    log = record(trainer, _encoder(model), settings, peak) | {
+    log = record(trainer, _encoder(model), peak) | {
         "pairs": len(trainer.train_dataset),
         "pairs_per_epoch": trainer.batches.rows_per_epoch,
         "left_out": trainer.batches.left_out,
-        "held_out_mrr@10": evaluation[_MRR],
+        f"held_out_mrr@{_DEPTH}": evaluation[_MRR] / 100,
         "collapse": collapse,
     }
-    with new_folder(output) as folder:
+    with run.write(log) as folder:
         model.save_pretrained(str(folder))
-        write_json(folder / LOG, log)
     say(
         f"Stage II: {log['steps']:,} steps, {log['tokens']:,} tokens in {log['seconds']:.0f} s "
         f"({log['tokens_per_second']:,.0f} tokens/s, MFU {log['mfu']:.1%}), "
-        f"held-out MRR@10 {100 * log['held_out_mrr@10']:.1f} %, {output}"
+        f"held-out MRR@10 {100 * log['held_out_mrr@10']:.1f} %, {run.output}"
     )

@@ -14,7 +14,6 @@ from datasets import Dataset
 from open_codesage.modeling.auto_classes import name_classes
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize
-from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
@@ -22,41 +21,16 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch import nn
 from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 
-from ..common.metrics import measure
-from ..retrieval.bm25 import BM25
-from ..retrieval.encoder import Encoder, open_sentence_model
-from ..retrieval.ranking import top_k
-from ..retrieval.task import SearchTask, pair_search
+from ..retrieval.encoder import open_sentence_model
+from ..retrieval.evaluator import SearchEvaluator
+from ..retrieval.protocols import ALL, WordRanker, measure_task
+from ..retrieval.task import pair_search
 from .configs import FinetuneConfig
 from .data.tables import is_corpus
 from .finetune_task import Figures, Rows, Task, location, longest_input
 from .lora import lora, merged
 from .losses import HardNegativeContrastiveLoss
 from .trainer import SentenceTrainer
-
-DEPTH, CUTOFF = 1000, 10
-
-
-class Search(SentenceEvaluator):
-    """Searches for the answers of texts, and gives MRR and recall.
-
-    Args:
-        task: what is searched for.
-        batch_size: texts that are embedded at once.
-    """
-
-    def __init__(self, task: SearchTask, batch_size: int) -> None:
-        super().__init__()
-        self.task, self.batch_size = task, batch_size
-        self.primary_metric = "mrr"
-
-    def __call__(
-        self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
-    ) -> dict[str, float]:
-        """Measure a model, in percent."""
-        encoder = Encoder(model, self.batch_size, show_progress=False)
-        found, _ = top_k(encoder.queries(self.task.queries), encoder.documents(self.task.documents), DEPTH)
-        return measure(found, self.task.relevant, CUTOFF)
 
 
 class Retrieval(Task):
@@ -100,8 +74,8 @@ class Retrieval(Task):
     def baselines(self, rows: Dataset) -> Figures:
         """Measure BM25 and the model as it is."""
         search = self._search(rows)
-        found = BM25(search.task.documents).rank(search.task.queries, DEPTH)
-        return {"BM25": measure(found, search.task.relevant, CUTOFF), "base model": search(self.model)}
+        words = measure_task(search.task, WordRanker(search.task))["full"][ALL]
+        return {"BM25": words, "base model": search(self.model)}
 
     def measure(self, trainer: Trainer, rows: Dataset) -> dict[str, float]:
         """Search with the trained model."""
@@ -118,10 +92,10 @@ class Retrieval(Task):
         model[0].model = merged(adapter, AutoModel)
         _save(model, folder)
 
-    def _search(self, rows: Dataset) -> Search:
+    def _search(self, rows: Dataset) -> SearchEvaluator:
         texts, answers, *negatives = (rows[column][:] for column in rows.column_names)
         others = [text for column in negatives for text in column]
-        return Search(pair_search(texts, answers, others), self.config.batch_size)
+        return SearchEvaluator(pair_search(texts, answers, others), self.config.batch_size)
 
     def _loss(self, gather: bool) -> nn.Module:
         config, scale = self.config, 1 / self.config.temperature

@@ -40,7 +40,8 @@ from transformers import (
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.model_folder import require_safetensors, require_sound
-from ..common.output import LOG, new_folder, run_folder, write_json
+from ..common.output import LOG
+from ..common.run import Run
 from ..corpus.corpus import Corpus
 from ..corpus.mixture import limit_languages, mix_languages
 from .callbacks.stopping import require_finite
@@ -49,7 +50,7 @@ from .configs import PretrainConfig
 from .data.masking import IGNORED, IdentifierMaskingCollator
 from .data.packing import prepare_shards
 from .data.stream import EpochStream
-from .run import SealedCheckpoints, begin_run, is_finished, record, speaker
+from .run import SealedCheckpoints, begin_run, record, speaker
 from .trainer import UndisturbedTraining, trainer_arguments
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
@@ -134,32 +135,40 @@ def main(config: PretrainConfig) -> Path:
         ValueError: settings that do not fit what lies in the folders; the message says what to do.
     """
     args = _training_arguments(config)
-    report = speaker(args)
     if not (config.tokenizer / "tokenizer.json").is_file():
         raise ValueError(f"{config.tokenizer} is not a tokenizer folder: write one with `open-codesage tokenizer`")
     require_sound(config.tokenizer)
     tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
+    corpus = Corpus(config.corpus)
+    run = Run(config.output, _settings(config), LOG)
+    if run.finished():
+        speaker(args)(f"{config.output} is finished already")
+        return config.output
+    with run.begin(args.should_save):
+        _train(config, args, tokenizer, corpus, run)
+    return config.output
+
+
+def _train(
+    config: PretrainConfig, args: TrainingArguments, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, run: Run
+) -> None:
+    report = speaker(args)
     with args.main_process_first(local=False):
-        corpus = Corpus(config.corpus)
         languages = [resolve_language(language) for language in config.languages] or None
         files = {split: corpus.files(split, languages) for split in ("train", "held_out")}
         if config.max_megabytes is not None:
             files["train"] = limit_languages(files["train"], config.max_megabytes, config.seed)
         files["train"] = mix_languages(files["train"], config.language_exponent, config.seed)
-    settings = _settings(config)
-    if is_finished(config.output, settings):
-        report(f"{config.output} is finished already")
-        return config.output
     model = initial_model(config, tokenizer)
     if config.steps == 0:
         if args.should_save:
-            _write_untrained(model, tokenizer, config.output, settings)
-        return config.output
+            _write_untrained(model, tokenizer, run)
+        return
     model.get_input_embeddings().requires_grad_(not config.freeze_token_embeddings)
     collator = _collator(config, tokenizer)
-    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    checkpoint = begin_run(run.folder, run.settings, config.resume)
     with args.main_process_first(local=False):
-        rows = _rows_folder(config, settings)
+        rows = _rows_folder(config, run)
         # Files are parsed in processes of their own: one that crashes or hangs a parser costs only its identifiers.
         workers = max(1, config.num_workers)
         train = prepare_shards(files["train"], tokenizer, config.max_length, rows / "train", workers)
@@ -194,8 +203,7 @@ def main(config: PretrainConfig) -> Path:
     # Processes must not draw the same dropout. A checkpoint brings the states of its own.
     torch.manual_seed(config.seed + args.process_index)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    _write_model(trainer, tokenizer, config.output, settings, peak)
-    return config.output
+    _write_model(trainer, tokenizer, run, peak)
 
 
 def _training_arguments(config: PretrainConfig) -> TrainingArguments:
@@ -264,15 +272,15 @@ def _is_new(name: str, config: PretrainConfig) -> bool:
     return block is not None and int(block[1]) >= before
 
 
-def _rows_folder(config: PretrainConfig, settings: dict[str, Any]) -> Path:
+def _rows_folder(config: PretrainConfig, run: Run) -> Path:
     """Return the folder for rows of this origin."""
-    origin = [settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
+    origin = [run.settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
     if config.language_exponent != 1:
         origin += [config.language_exponent, config.seed]
     if config.max_megabytes is not None:
         origin += [config.max_megabytes, config.seed, "limited"]
     name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
-    return (config.shards or run_folder(config.output) / "shards") / name
+    return (config.shards or run.folder / "shards") / name
 
 
 def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> IdentifierMaskingCollator:
@@ -306,41 +314,36 @@ def _mean_loss(prediction: EvalPrediction) -> dict[str, float]:
     return {"loss": float(prediction.predictions.sum() / labels)} if labels else {}
 
 
-def _write_model(
-    trainer: DenoisingTrainer, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any], peak: float
-) -> None:
+def _write_model(trainer: DenoisingTrainer, tokenizer: PreTrainedTokenizerFast, run: Run, peak: float) -> None:
     """Write the model folder at once, by the main process."""
     weights = trainer.accelerator.get_state_dict(trainer.model)
     if not trainer.args.should_save:
         return
     model = trainer.accelerator.unwrap_model(trainer.model)
-    log = record(trainer, model, settings, peak)
-    _write_folder(model, tokenizer, output, log, weights)
+    log = record(trainer, model, peak)
+    _write_folder(model, tokenizer, run, log, weights)
     losses = {key: value for entry in log["log"] for key, value in entry.items() if re.fullmatch("eval_.*_loss", key)}
     say(
         f"Stage I: {log['tokens']:,} tokens in {log['seconds']:.0f} s ({log['tokens_per_second']:,.0f} tokens/s, "
-        f"MFU {log['mfu']:.1%}), {', '.join(f'{key} {value:.3f}' for key, value in losses.items())} -> {output}"
+        f"MFU {log['mfu']:.1%}), {', '.join(f'{key} {value:.3f}' for key, value in losses.items())} -> {run.output}"
     )
 
 
-def _write_untrained(
-    model: CodeSageForMaskedLM, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any]
-) -> None:
-    log = {"parameters": model.num_parameters(), "tokens": 0, "steps": 0, "settings": settings, "log": []}
-    _write_folder(model, tokenizer, output, log)
-    say(f"Stage I: no step, {log['parameters']:,} parameters -> {output}")
+def _write_untrained(model: CodeSageForMaskedLM, tokenizer: PreTrainedTokenizerFast, run: Run) -> None:
+    log = {"parameters": model.num_parameters(), "tokens": 0, "steps": 0, "log": []}
+    _write_folder(model, tokenizer, run, log)
+    say(f"Stage I: no step, {log['parameters']:,} parameters -> {run.output}")
 
 
 def _write_folder(
     model: CodeSageForMaskedLM,
     tokenizer: PreTrainedTokenizerFast,
-    output: Path,
+    run: Run,
     log: dict[str, Any],
     weights: dict[str, Tensor] | None = None,
 ) -> None:
-    with new_folder(output) as folder:
+    with run.write(log) as folder:
         model.save_pretrained(folder, state_dict=weights)
         # A tokenizer for longer texts would let them past the model's last position.
         tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
         tokenizer.save_pretrained(folder)
-        write_json(folder / LOG, log)

@@ -17,7 +17,7 @@ from open_codesage.train.corpus.packages.archives import DamagedArchive, read_pa
 from open_codesage.train.corpus.packages.download import Downloaded, download
 from open_codesage.train.corpus.packages.recipe import Package, read_packages, write_packages
 
-stand_ins = runpy.run_path(str(Path(__file__).parents[3] / "scripts" / "registry_stand_ins.py"))
+stand_ins = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "registry_stand_ins.py"))
 calls, install_clients, tar, wheel = (stand_ins[name] for name in ("calls", "install_clients", "tar", "wheel"))
 
 RECIPES = Path(__file__).parents[3] / "train" / "recipes"
