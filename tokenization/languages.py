@@ -49,6 +49,7 @@ class Language:
         convention: Key of `documentation.CONVENTIONS`.
         documentation: Pattern at the start of a comment that makes it documentation of the function below it. None
             where no comment is (Python: the docstring stands in the body and is told by the query).
+        marked: Pattern of a comment that is documentation by its form, wherever it stands. None where no form tells.
         line_comment: Start of a comment that ends with its line; such comments on successive lines are one. Empty where
             only block comments document.
         distant_documentation: What makes documentation that of the function below it, although a blank line stands
@@ -78,6 +79,7 @@ class Language:
     shared_extensions: tuple[str, ...] = ()
     telling: re.Pattern[str] | None = None
     documentation: re.Pattern[str] | None = None
+    marked: re.Pattern[bytes] | None = None
     line_comment: str = ""
     distant_documentation: re.Pattern[str] | None = None
     special_methods: re.Pattern[str] | None = None
@@ -101,6 +103,10 @@ _JSDOC = re.compile(
 )
 _JSDOC_OF_A_FUNCTION = re.compile(r"[\s*]@(?:api|param|returns?)\b")
 
+_DOXYGEN_MARK = re.compile(rb"/\*(?:\*(?![*/])|!)|//(?:/(?!/)|!)")
+_JAVADOC_MARK = re.compile(rb"/\*\*(?![*/])")
+_SLASHES_MARK = re.compile(rb"///(?!/)|/\*\*(?![*/])")
+
 # A comment above a function, not one that goes on from what stands above it.
 _DOXYGEN = re.compile(r"/(?:/(?![/!]?<)|\*(?![*!]?<))")
 
@@ -111,6 +117,7 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_c"),),
         convention="doxygen",
         documentation=_DOXYGEN,
+        marked=_DOXYGEN_MARK,
         line_comment="//",
         special_methods=re.compile(r"main|yy\w+"),
         separators=frozenset({".", "->"}),
@@ -130,6 +137,7 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_cpp", queries=("c", "cpp")),),
         convention="doxygen",
         documentation=_DOXYGEN,
+        marked=_DOXYGEN_MARK,
         line_comment="//",
         special_methods=re.compile(
             r"main|yy\w+|begin|end|swap|[cC]lone|[tT]oString|(?:SetUp|TearDown)(?:TestSuite|TestCase)?"
@@ -144,6 +152,7 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_c_sharp"),),
         convention="xmldoc",
         documentation=re.compile(r"///(?!/)|/\*\*(?![*/])"),
+        marked=_SLASHES_MARK,
         line_comment="///",
         special_methods=re.compile(
             r"ToString|Equals|GetHashCode|CompareTo|Compare|Clone|MemberwiseClone|Dispose(?:Async)?|Finalize|GetEnumerator"
@@ -174,7 +183,9 @@ _ROWS = (
         extensions=(".java",),
         grammars=(Grammar("tree_sitter_java"),),
         convention="javadoc",
-        documentation=re.compile(r"/\*\*(?!/)"),
+        documentation=re.compile(r"/\*\*(?!/)|///(?!/)"),
+        marked=_SLASHES_MARK,
+        line_comment="///",
         special_methods=re.compile(r"[A-Z]\w*|toString|hashCode|equals|clone|finalize|compareTo|compare|main"),
         separators=frozenset({".", "::"}),
     ),
@@ -185,6 +196,7 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_javascript", queries=("ecmascript", "jsx", "javascript")),),
         convention="jsdoc",
         documentation=_JSDOC,
+        marked=_JAVADOC_MARK,
         distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?."}),
@@ -200,6 +212,7 @@ _ROWS = (
         ),
         convention="phpdoc",
         documentation=re.compile(r"/\*\*(?![*/])"),
+        marked=_JAVADOC_MARK,
         special_methods=re.compile(
             r"__(?:construct|destruct|call|callStatic|get|set|isset|unset|sleep|wakeup|serialize|unserialize|toString"
             r"|invoke|set_state|clone|debugInfo)|main"
@@ -248,6 +261,7 @@ _ROWS = (
         ),
         convention="jsdoc",
         documentation=_JSDOC,
+        marked=_JAVADOC_MARK,
         distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?.", "!.", "!?."}),
