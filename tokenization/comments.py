@@ -27,6 +27,7 @@ from .excerpts import Span
 from .source import Source
 
 _BLANK = re.compile(rb"(?:\s|\xef\xbb\xbf)*")  # a byte order mark, too
+_BLANKS_BEFORE_CODE = re.compile(rb"[ \t]+(?=[^\s])")
 _OPENING = b"([{<"
 
 
@@ -39,9 +40,10 @@ def attach_comments(source: Source, found: Definitions) -> None:
     for function in found.functions:
         above = attachment.above(function)
         function.documentation += dict.fromkeys([*above, *attachment.inside(function, bool(above))])
-        found.documentation += function.documentation
+        found.documentation += [_with_blanks(source.data, span) for span in function.documentation]
     if marked := source.language.marked:
-        found.documentation += [span for span in found.comments if marked.match(source.data, *span)]
+        documentation = (span for span in found.comments if marked.match(source.data, *span))
+        found.documentation += [_with_blanks(source.data, span) for span in documentation]
 
 
 class _Attachment:
@@ -166,6 +168,13 @@ def _comment_blocks(source: Source, comments: list[Span]) -> list[Span]:
             joins = is_line and _starts_line(data, start)
         end = stop
     return blocks
+
+
+def _with_blanks(data: bytes, comment: Span) -> Span:
+    """A comment with the blanks behind it, unless they are all that parts its neighbors."""
+    start, end = comment
+    blanks = _BLANKS_BEFORE_CODE.match(data, end)
+    return (start, blanks.end()) if blanks and not data[start - 1 : start].strip(b" \t\n([") else comment
 
 
 def _starts_line(data: bytes, position: int) -> bool:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from .unreadable import blank_attributes, blank_nested_heredocs
+
 
 @dataclass(frozen=True)
 class Grammar:
@@ -65,6 +67,7 @@ class Language:
         blank: The name that binds nothing, if the language has one.
         import_suffix: What may stand at the end of an import's path behind the name that the import binds.
         calls_ignore_case: Whether a function may be called by its name in any case.
+        readable: Blanks out what the grammar cannot read although the language allows it.
         error_share: Largest share of a text that may lie in ERROR nodes while its identifiers are still trusted. Above
             zero, a function with an error in it is kept when its braces balance.
         ambiguous: Pattern of a run of `*` which the grammar reads in several ways, each of which it keeps until the end
@@ -92,6 +95,7 @@ class Language:
     blank: str = ""
     import_suffix: re.Pattern[str] | None = None
     calls_ignore_case: bool = False
+    readable: Callable[[bytes], bytes] | None = None
     error_share: float = 0.0
     ambiguous: re.Pattern[str] | None = None
 
@@ -121,6 +125,7 @@ _ROWS = (
         line_comment="//",
         special_methods=re.compile(r"main|yy\w+"),
         separators=frozenset({".", "->"}),
+        readable=blank_attributes,
         error_share=0.02,
     ),
     Language(
@@ -143,6 +148,7 @@ _ROWS = (
             r"main|yy\w+|begin|end|swap|[cC]lone|[tT]oString|(?:SetUp|TearDown)(?:TestSuite|TestCase)?"
         ),
         separators=frozenset({".", "->", "::", ".*", "->*"}),
+        readable=blank_attributes,
         error_share=0.02,
     ),
     Language(
@@ -250,6 +256,7 @@ _ROWS = (
         symbol=":",
         type_name=re.compile(r"[^$].*[a-z]"),
         blank="_",
+        readable=blank_nested_heredocs,
     ),
     Language(
         name="typescript",
