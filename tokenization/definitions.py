@@ -8,6 +8,7 @@ The query captures:
   The body is that of the function which is reached through arguments and first children;
 * `@documentation`: documentation inside the tree's node (docstrings), in one match with `@body` where it is that of the
   function of this body;
+* `@undocumented`: what the query takes for documentation although it is none;
 * `@comment`: every comment; `comments` tells those that document a function;
 * `@annotation`: what stands above a function's node but belongs to its signature: decorators of TypeScript methods, and
   overloads, whose `@name` in the same match must be the function's;
@@ -26,6 +27,7 @@ from .nesting import OUTSIDE, Nesting
 from .source import Source
 
 _MOST_WRAPPERS = 8
+_SPANS = ("comment", "closure", "return", "documentation", "undocumented")
 
 Annotation = tuple[tree_sitter.Node, list[str]]
 
@@ -73,7 +75,7 @@ class Definitions:
 
     def __init__(self, source: Source) -> None:
         found: dict[Span, Definition] = {}
-        spans: dict[str, list[Span]] = {capture: [] for capture in ("comment", "closure", "return", "documentation")}
+        spans: dict[str, list[Span]] = {capture: [] for capture in _SPANS}
         self.annotations: dict[int, Annotation] = {}
         for _, match in source.matches("functions"):
             for capture, nodes in match.items():
@@ -98,6 +100,8 @@ class Definitions:
         self.functions = sorted((function for function in found.values() if function.name), key=lambda f: f.span)
         self.comments = sorted(spans["comment"])
         self.documentation = spans["documentation"]
+        if spans["undocumented"]:
+            self._drop(set(spans["undocumented"]))
         self.returns: defaultdict[Span, list[Span]] = defaultdict(list)
         owners = Nesting([*found, *spans["closure"]])
         for span in spans["return"]:
@@ -105,20 +109,23 @@ class Definitions:
             if owner != OUTSIDE:
                 self.returns[owners.spans[owner]].append(span)
 
+    def _drop(self, undocumented: set[Span]) -> None:
+        self.documentation = [span for span in self.documentation if span not in undocumented]
+        for function in self.functions:
+            function.documentation = [span for span in function.documentation if span not in undocumented]
 
-def _wrapped_body(node: tree_sitter.Node) -> tree_sitter.Node | None:
+
+def _wrapped_body(node: tree_sitter.Node, wrappers: int = _MOST_WRAPPERS) -> tree_sitter.Node | None:
     """The body of the function that a value wraps, None if it wraps none or several."""
-    for _ in range(_MOST_WRAPPERS):
-        arguments = node.child_by_field_name("arguments")
-        inner = [child for child in (arguments or node).named_children if not child.is_extra]
-        if arguments:
-            functions = [child for child in inner if child.child_by_field_name("body")]
-            inner = functions or [child for child in inner if child.child_by_field_name("arguments")]
-            if len(inner) != 1:
-                return None
-        if not inner:
-            return None
-        node = inner[0]
-        if body := node.child_by_field_name("body"):
-            return body
-    return None
+    if body := node.child_by_field_name("body"):
+        return body
+    if not wrappers:
+        return None
+    arguments = node.child_by_field_name("arguments")
+    inner = [child for child in (arguments or node).named_children if not child.is_extra]
+    if arguments:
+        functions = [child for child in inner if child.child_by_field_name("body")]
+        inner = functions or [child for child in inner if child.child_by_field_name("arguments")]
+        return _wrapped_body(inner[0], wrappers - 1) if len(inner) == 1 else None
+    # A value and its type, or a type and its value.
+    return next(filter(None, (_wrapped_body(child, wrappers - 1) for child in inner[:2])), None)

@@ -38,8 +38,9 @@ class Convention:
 
 
 _ESCAPES = {"n": "\n", "t": "\t", "\n": "", "\\": "\\", "'": "'", '"': '"'}
+# A string, or a comment between strings, in which quotes may stand.
 _STRING = re.compile(
-    r"([A-Za-z]{0,3})(?:"
+    r"#[^\n]*|([A-Za-z]{0,3})(?:"
     r"\"\"\"([^\"\\]*(?:(?:\\.|\"(?!\"\"))[^\"\\]*)*)\"\"\"|'''([^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*)'''"
     r"|\"([^\"\\]*(?:\\.[^\"\\]*)*)\"|'([^'\\]*(?:\\.[^'\\]*)*)')",
     re.DOTALL,
@@ -403,7 +404,7 @@ _CALL = re.compile(
 
 def clean(raw: str, convention: Convention) -> str:
     """Plain text: markers, inline markup, HTML and URLs taken off, broken Unicode repaired, lines and sections kept."""
-    text = convention.unwrap(raw).replace("\r\n", "\n").replace("\r", "\n")
+    text = convention.unwrap(raw.replace("\r\n", "\n").replace("\r", "\n") if "\r" in raw else raw)
     if not text.isascii():
         text = ftfy.fix_text(text, unescape_html=False)
     for mark, pattern, replacement in (*convention.inline, *_PROSE_MARKUP):

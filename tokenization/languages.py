@@ -263,7 +263,11 @@ _ROWS = (
         aliases=("ts", "tsx"),
         extensions=(".ts", ".tsx", ".mts", ".cts"),
         grammars=(
-            Grammar("tree_sitter_typescript", "language_typescript", queries=("ecmascript", "typescript")),
+            Grammar(
+                "tree_sitter_typescript",
+                "language_typescript",
+                queries=("ecmascript", "typescript", "typescript_casts"),
+            ),
             Grammar("tree_sitter_typescript", "language_tsx", queries=("ecmascript", "jsx", "typescript")),
         ),
         convention="jsdoc",
