@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from .comments import attach_comments
 from .definitions import Definition, Definitions
-from .documentation import CONVENTIONS, clean, summarize
+from .conventions import CONVENTIONS
+from .documentation import clean, summarize
 from .excerpts import Span, excerpt
 from .source import DEFAULT_LIMITS, Limits, Source, parse
 
