@@ -100,10 +100,13 @@ class Language:
     ambiguous: re.Pattern[str] | None = None
 
 
-# A tag that says what is documented here, if it is no function (or one that is called with `new`).
+# A tag that says what is documented here, if it is no function (or one that is called with `new`); some say so only where
+# no other one speaks of a function. What belongs to a @module, or fires an @event, is documented right above it.
 _JSDOC = re.compile(
-    r"/\*\*(?![*/])(?!(?s:.)*?[\s*]@(?:attribute|callback|class|config|constructor|enum|event|external|file|fileoverview"
-    r"|interface|license|mixin|module|namespace|overview|packageDocumentation|record|typedef)\b)"
+    r"/\*\*(?![*/])(?!(?s:.)*?[\s*]@(?:callback|class|constructor|file|fileoverview|interface|license|overview"
+    r"|packageDocumentation|record|typedef)\b)"
+    r"(?:(?=(?s:.)*?[\s*]@(?:api|func|function|method|param|returns?)\b)"
+    r"|(?!(?s:.)*?[\s*]@(?:attribute|config|enum|external|mixin|namespace)\b))"
 )
 _JSDOC_OF_A_FUNCTION = re.compile(r"[\s*]@(?:api|param|returns?)\b")
 
