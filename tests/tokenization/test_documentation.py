@@ -4,7 +4,8 @@ import time
 
 import pytest
 from open_codesage.tokenization import LANGUAGES
-from open_codesage.tokenization.documentation import CONVENTIONS, clean, summarize
+from open_codesage.tokenization.conventions import CONVENTIONS
+from open_codesage.tokenization.documentation import clean, summarize
 
 
 def summary(raw: str, convention: str = "docstring", name: str = "f") -> str:
