@@ -97,9 +97,9 @@ COMMANDS = {
         "turn a checkpoint of the authors into a Hub folder",
     ),
     "search": Command(
-        "search.search:SearchConfig",
-        "search.search:main",
-        "functions of a tree that answer a question",
+        "search.configs:SearchConfig",
+        "search.command:main",
+        "what in a tree of source code answers a question",
     ),
     "publish": Command(
         "release.config:PublishConfig",

@@ -187,7 +187,7 @@ def stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     from safetensors import safe_open
 
     try:
-        with safe_open(file, framework="pt") as weights:
+        with safe_open(file, framework="np") as weights:
             return {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file} is no readable safetensors file ({error}): copy it again") from error

@@ -11,17 +11,18 @@ Invariant: matching is bounded. Patterns with many wildcards can take a regular 
 
 import os
 import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from pathspec import GitIgnoreSpec, Pattern
 
+from . import repository
+from .repository import read_lines
+
 MOST_WILDCARDS = 3
 """Runs of `*` in one line, one at its end aside."""
 
-_RULES_BYTES = 64_000
 _NAME = ".gitignore"
 _WILDCARD = re.compile(r"\*+(?=.)")
 
@@ -77,11 +78,12 @@ class IgnoreRules:
     """
 
     def __init__(self, root: Path, report: Report) -> None:
-        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+        found = repository.find(root)
+        top = found.top if found else root
         above = [*reversed(root.relative_to(top).parents), root.relative_to(top)][:-1] if root != top else []
         self._report = report
         self._prefix = _as_folder(root.relative_to(top).as_posix())
-        self._levels = _read(_exclude_file(top), "", report)
+        self._levels = _read(found.exclude_file, "", report) if found else []
         for folder in above:
             self._levels += _read(top / folder / _NAME, _as_folder(folder.as_posix()), report)
         if above and self.ignore("", is_folder=True):
@@ -122,22 +124,11 @@ def _as_folder(path: str) -> str:
     return "" if path == "." else f"{path}/"
 
 
-def _exclude_file(top: Path) -> Path:
-    """`info/exclude` of a repository; of a work tree or submodule, whose `.git` is a file, that of its repository."""
-    folder = top / ".git"
-    for name, marker in ((".git", "gitdir:"), ("commondir", "")):
-        file = folder if name == ".git" else folder / name
-        lines = _lines(file)
-        if lines and lines[0].startswith(marker):
-            folder = file.parent / lines[0].removeprefix(marker).strip()
-    return folder / "info" / "exclude"
-
-
 def _read(file: Path, folder: str, report: Report) -> list[_Level]:
     """The rules of a file as a list of one level, or of none if there is no such file."""
     if not os.path.lexists(file):
         return []
-    lines = _lines(file)
+    lines = read_lines(file)
     if lines is None:
         report(str(file), "ignore_file_unreadable")
         return []
@@ -148,17 +139,6 @@ def _read(file: Path, folder: str, report: Report) -> list[_Level]:
         else:
             rules += _rules(line)
     return [_Level(folder.count("/"), rules[::-1])]
-
-
-def _lines(file: Path) -> list[str] | None:
-    """The lines of a small regular file, None if it is none; like git this follows no symbolic link."""
-    try:
-        if not stat.S_ISREG(file.lstat().st_mode) or file.stat().st_size > _RULES_BYTES:
-            return None
-        text = file.read_bytes().decode("utf-8-sig", errors="replace")
-    except OSError:
-        return None
-    return text.replace("\r\n", "\n").split("\n")
 
 
 def _rules(line: str) -> list[_Rule]:

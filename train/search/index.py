@@ -1,23 +1,23 @@
-"""A searchable index of all functions of a tree.
+"""A searchable index of trees of source code.
 
-Contract: `Index.open(tree, model)` opens or makes the index, `update()` makes it agree with the tree, and
-`search(query, k)` ranks the functions. A file is parsed again when its content has changed, a function is embedded
-again when its text has; files that are gone leave the index. Scores are `fusion.fuse` of cosine and BM25, ties are
-broken by path and line: the ranking depends on the tree and the model only, not on how the index came about.
+Contract: `Index.open(trees, model)` opens or makes the index, `update()` makes it agree with the trees, and
+`search(query, k)` ranks their units. A content is parsed once and a text is embedded once, whatever files hold it; files
+that are gone leave the index. An index that other rules or another model have made, or that is damaged, is made anew.
 
 Invariants: an update that is killed loses at most the block it was at, and the next goes on behind it. One process at a
-time updates an index; others wait. Everything that is left out of the index is reported with its reason.
+time updates an index. Everything that is left out is reported with its reason.
 """
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import filelock
 import numpy as np
@@ -25,46 +25,50 @@ import numpy as np
 from ..common.console import note
 from ..common.identity import identify
 from ..common.workers import Loss, cores, in_batches, map_in_workers
-from .chunks import FileFunctions, chunker, read_functions
-from .database import Setting, Store, make_folder
-from .files import TreeFile, require_folder, survey
-from .fusion import fuse
+from . import repository
+from .collection import Collection
+from .database import Damaged, Database, OtherSettings, Setting, make_folder
+from .encoders import TextEncoder, open_encoder
+from .files import UNSETTLED, Survey, TreeFile, require_folder, survey
+from .ranking import rank
+from .reading import ReadFile, chunker, read_units
 from .released import released_model
+from .signals import Question
 
-if TYPE_CHECKING:
-    from ..retrieval.encoder import Encoder
-
-_FORMAT = 1
-_FILES_PER_MESSAGE = 16
+_FORMAT = 2
+_FILES_PER_MESSAGE = 8
 _BATCH_SECONDS = 120.0
 """Far above what the limits of the parser allow for as many files."""
-_BLOCK = 256
-"""Functions per transaction, at least; the rest of the last one's file comes with it."""
-_BATCH_SIZE = 32
+_BLOCK = 512
+"""Units per transaction, at least; the rest of the last one's file comes with it."""
 _LOCK_SECONDS = 600.0
-_RESOLUTION = 1e-6
-"""Scores that differ by less are equal."""
+_ROUNDS = 3
+"""How often files are read that change while they are read."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A function that was found.
+    """A unit that was found.
 
     Attributes:
+        tree: the folder that was searched, as it was given.
         path: path of its file below the tree, with slashes.
         line: its first line, from 1.
         end_line: its last line, inclusive.
-        name: its name.
+        name: what it defines, or what it is part of; empty if that has no name.
+        kind: "function", "class" or another kind of definition, "code", "section".
         language: its language.
-        signature: on one line.
+        signature: its first line, printable.
         score: by which it was ranked; comparable within one search only.
         cosine: of its embedding and the query's.
     """
 
+    tree: str
     path: str
     line: int
     end_line: int
     name: str
+    kind: str
     language: str
     signature: str
     score: float
@@ -77,16 +81,16 @@ class Update:
 
     Attributes:
         files: files in the index.
-        functions: functions in the index.
-        parsed: files that were new or had changed.
-        embedded: texts of functions that were embedded.
+        units: units in the index.
+        parsed: contents that were parsed.
+        embedded: texts that were embedded.
         removed: files that left the index.
         skipped: paths that are not in the index, by reason.
         seconds: how long it took.
     """
 
     files: int = 0
-    functions: int = 0
+    units: int = 0
     parsed: int = 0
     embedded: int = 0
     removed: int = 0
@@ -94,67 +98,76 @@ class Update:
     seconds: float = 0.0
 
 
+@dataclass
+class _Tree:
+    """A tree and the database that holds it."""
+
+    given: str
+    root: Path
+    database: Database
+    number: int
+
+
 class Index:
     """An open index; use `Index.open`, and close it or use it in a `with` block."""
 
-    def __init__(
-        self, tree: Path, model: str, encoder: "Encoder", store: Store, settings: dict[str, Setting], workers: int
-    ) -> None:
-        self.tree, self.model = tree, model
-        self._encoder, self._store, self._settings, self._workers = encoder, store, settings, workers
-        self._loaded: tuple[int, np.ndarray, np.ndarray] | None = None
+    def __init__(self, trees: list[_Tree], model: str, encoder: TextEncoder, settings: dict[str, Setting]) -> None:
+        self.model = model
+        self._trees, self._encoder, self._settings = trees, encoder, settings
+        self._docs, self._workers = False, cores()
+        self._loaded: tuple[list[int], Collection, list[_Tree]] | None = None
 
     @classmethod
     def open(
         cls,
-        tree: str | Path,
+        trees: str | Path | Sequence[str | Path],
         model: str | None = None,
         *,
         folder: Path | None = None,
         dimension: int | None = None,
+        docs: bool = False,
         rebuild: bool = False,
         workers: int | None = None,
-    ) -> "Index":
-        """Open the index of a tree, or make an empty one.
+    ) -> Index:
+        """Open the index of one or several trees, or make an empty one.
 
         Args:
-            tree: a folder of source code.
+            trees: folders of source code.
             model: folder or Hub id of the encoder; the released one if None.
             folder: where the index is kept; a folder in the user's cache if None.
             dimension: keep that many dimensions of the embeddings, of models that were trained for it; all if None.
+            docs: index documents as well.
             rebuild: begin anew.
             workers: processes that parse; one per core if None.
 
         Raises:
-            ValueError: the tree or the model can not be opened; the index was made with another model, dimension or
-                version of what cuts files into functions; another process has held it for too long.
+            ValueError: a tree or the model can not be opened, or another process has held the index for too long.
         """
-        require_folder(Path(tree))
-        root = Path(tree).resolve()
+        roots = _outermost([trees] if isinstance(trees, str | Path) else trees)
         model = model or released_model()
-        where = (folder or default_folder(root)).absolute()
         settings: dict[str, Setting] = {
             "format": _FORMAT,
             "model": identify(model).hash,
             "dimension": dimension,
             "chunker": chunker(),
         }
-        make_folder(where)
-        with _lock(where, root) if rebuild else contextlib.nullcontext():
-            store = Store.open(where, settings, rebuild)
+        opened: list[_Tree] = []
         try:
-            from ..retrieval.encoder import Encoder
-
-            encoder = Encoder(model, _BATCH_SIZE, show_progress=False)
-            width = encoder.model.get_embedding_dimension()
-            if dimension is not None and width is not None and not 0 < dimension <= width:
-                raise ValueError(f"dimension is {dimension}, but {model} gives embeddings of {width}")
+            for given, root in roots:
+                where = (folder or default_folder(root)).absolute()
+                database = _open_database(
+                    where, settings, rebuild and where not in (t.database.file.parent for t in opened)
+                )
+                opened.append(_Tree(given, root, database, database.tree(root, "docs" if docs else "code")))
+            index = cls(opened, model, open_encoder(model, dimension), settings)
         except BaseException:
-            store.close()
+            for each in opened:
+                each.database.close()
             raise
-        return cls(root, model, encoder, store, settings, workers or cores())
+        index._docs, index._workers = docs, workers or cores()
+        return index
 
-    def __enter__(self) -> "Index":
+    def __enter__(self) -> Index:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,10 +175,11 @@ class Index:
 
     def close(self) -> None:
         """Close the index."""
-        self._store.close()
+        for each in self._trees:
+            each.database.close()
 
     def update(self, show_progress: bool = False) -> Update:
-        """Make the index agree with the tree.
+        """Make the index agree with the trees.
 
         Args:
             show_progress: show a bar on standard error.
@@ -176,100 +190,123 @@ class Index:
         """
         begin = time.perf_counter()
         done = Update()
-        with _lock(self._store.file.parent, self.tree):
-            self._store.require(self._settings)  # empty, it may have been opened with another model since
-            found = survey(self.tree)
-            known = self._store.digests()
-            gone = known.keys() - {file.path for file in found.files}
-            if gone:
-                self._store.forget(gone)
-            changed = [file for file in found.files if known.get(file.path) != (file.language, file.digest)]
-            for block in _blocks(self._parse(changed, show_progress)):
-                done.embedded += self._write(block)
-            self._store.forget_unused_texts()
-        for path, reason in self._store.skipped():
-            found.skip(path, reason)
+        for tree in self._trees:
+            with _lock(tree.database.file.parent, tree.root):
+                tree.database.require(self._settings)  # empty, it may have been opened with another model since
+                self._update(tree, done, show_progress)
         self._loaded = None
-        done.files, done.functions = self._store.counts()
-        done.parsed, done.removed, done.skipped = len(changed), len(gone), found.skipped
         done.seconds = time.perf_counter() - begin
         return done
 
     def search(self, query: str, k: int = 10) -> list[Hit]:
-        """Rank the functions that the last update has put in.
+        """Rank the units that the last update has put in.
 
         Args:
             query: what to look for, in words or in code.
-            k: how many functions to give.
+            k: how many to give.
 
         Raises:
-            ValueError: the query is empty, or there is no function in the index.
+            ValueError: the query is empty, `k` is below 1, or there is nothing in the index.
         """
-        from ..retrieval.bm25 import QUERY_WORDS, split_words
-
+        if k < 1:
+            raise ValueError(f"k is {k}: ask for 1 or more results")
         if not query.strip():
             raise ValueError("the query is empty: say in words what to look for")
-        ids, embeddings = self._load()
-        if not len(ids):
-            raise ValueError(f"there is no function in the index of {self.tree}")
-        cosines = (embeddings @ self._normalised([query], is_query=True)[0]).astype(np.float64)
-        words = np.zeros(len(ids))
-        order = np.argsort(ids)
-        for number, score in self._store.word_scores(split_words(query)[:QUERY_WORDS]):
-            place = int(np.searchsorted(ids, number, sorter=order))
-            if place < len(ids) and ids[order[place]] == number:  # else another process has just put it in
-                words[order[place]] = score
-        scores = fuse(cosines, words)
-        best = np.argsort(-np.round(scores / _RESOLUTION), kind="stable")[:k]
-        rows = self._store.functions(ids[best].tolist())
-        return [
-            Hit(path, start, end, name, language, signature, float(scores[number]), float(cosines[number]))
-            for number, (path, language, name, signature, start, end) in (
-                (number, row) for number, row in zip(best, rows, strict=True) if row is not None
+        searched, trees = self._load()
+        if not searched.units:
+            raise ValueError(f"there is nothing to find in the index of {', '.join(t.given for t in self._trees)}")
+        asked = Question(query, self._encoder.queries([query])[0], searched)
+        hits = []
+        for number, score in rank(asked, k):
+            unit = searched.units[number]
+            hits.append(
+                Hit(
+                    trees[unit.file].given,
+                    searched.paths[unit.file],
+                    unit.start_line,
+                    unit.end_line,
+                    unit.name,
+                    unit.kind,
+                    searched.languages[unit.file],
+                    unit.signature,
+                    score,
+                    float(asked.cosines[number]),
+                )
             )
-        ]
+        return hits
 
-    def _load(self) -> tuple[np.ndarray, np.ndarray]:
-        version = self._store.version()
-        if self._loaded is None or self._loaded[0] != version:
-            self._store.require(self._settings)
-            self._loaded = (version, *self._store.embeddings())
+    def _load(self) -> tuple[Collection, list[_Tree]]:
+        """What is searched, and the tree of each file."""
+        versions = [tree.database.version() for tree in self._trees]
+        if self._loaded is None or self._loaded[0] != versions:
+            parts = []
+            for tree in self._trees:
+                tree.database.require(self._settings)
+                parts.append(tree.database.load(tree.number))
+            of_files = [tree for tree, part in zip(self._trees, parts, strict=True) for _ in part.paths]
+            self._loaded = versions, Collection.joined(parts), of_files
         return self._loaded[1:]
 
-    def _parse(self, files: list[TreeFile], show_progress: bool) -> Iterator[FileFunctions]:
+    def _update(self, tree: _Tree, done: Update, show_progress: bool) -> None:
+        database = tree.database
+        known = {
+            path: TreeFile(path, each.language, each.digest, each.stamp)
+            for path, each in database.files(tree.number).items()
+        }
+        found = survey(tree.root, self._docs, known)
+        files = {file.path: file for file in found.files}
+        gone = known.keys() - files.keys()
+        changed = [path for path, file in files.items() if known.get(path) != file]
+        for _ in range(_ROUNDS):
+            lacking = database.lacking(
+                {(files[path].digest, files[path].language) for path in changed if path in files}
+            )
+            todo = {(file.digest, file.language): file for file in map(files.get, changed) if file is not None}
+            todo = {key: file for key, file in todo.items() if key in lacking}
+            if not todo:
+                break
+            for block in _blocks(self._parse(tree.root, list(todo.values()), show_progress)):
+                done.parsed += len(block)
+                for read in block:
+                    if read.skipped == "unreadable":
+                        del files[read.file.path]
+                        found.skip(read.file.path, "unreadable")
+                    elif read.file.digest != files[read.file.path].digest:
+                        files[read.file.path] = read.file  # it has changed since
+                done.embedded += self._write(database, [read for read in block if read.skipped != "unreadable"])
+        database.set_files(
+            tree.number, [files[path] for path in changed if path in files], [*gone, *(known.keys() - files.keys())]
+        )
+        database.forget_unused()
+        for path, each in database.files(tree.number).items():
+            if each.skipped:
+                found.skip(path, each.skipped)
+        files_held, units = database.counts(tree.number)
+        done.files, done.units, done.removed = done.files + files_held, done.units + units, done.removed + len(gone)
+        _add_skipped(done, found, tree.given if len(self._trees) > 1 else "")
+
+    def _parse(self, root: Path, files: list[TreeFile], show_progress: bool) -> Iterator[ReadFile]:
         from tqdm import tqdm
 
-        items = ((str(self.tree), file) for file in files)
-        results = map_in_workers(
-            read_functions, in_batches(items, _FILES_PER_MESSAGE), self._workers, _BATCH_SECONDS, _lost
-        )
+        items = ((str(root), file) for file in files)
+        workers = min(self._workers, -(-len(files) // _FILES_PER_MESSAGE))
+        results = map_in_workers(read_units, in_batches(items, _FILES_PER_MESSAGE), workers, _BATCH_SECONDS, _lost)
         yield from tqdm(results, total=len(files), desc="index", unit="file", disable=not show_progress, delay=1.0)
 
-    def _write(self, block: list[FileFunctions]) -> int:
-        """Put a block into the index; returns how many texts were embedded for it."""
-        from ..retrieval.bm25 import split_words
-
-        functions = [function for each in block for function in each.functions]
-        texts = {function.digest: function.code for function in functions}
-        missing = self._store.missing(texts)
-        texts = {digest: code for digest, code in texts.items() if digest in missing}
-        rows = self._normalised(list(texts.values()), is_query=False) if texts else ()
-        words = {function: " ".join(split_words(f"{function.documentation} {function.code}")) for function in functions}
-        self._store.write(block, dict(zip(texts, rows, strict=True)), words)
+    def _write(self, database: Database, block: list[ReadFile]) -> int:
+        """Put a block into the database; returns how many texts were embedded for it."""
+        texts = {unit.digest: unit.text for each in block for unit in each.units}
+        missing = database.missing_texts(texts)
+        texts = {digest: text for digest, text in texts.items() if digest in missing}
+        rows = self._encoder.documents(list(texts.values())) if texts else ()
+        database.write(block, dict(zip(texts, rows, strict=True)))
         return len(texts)
-
-    def _normalised(self, texts: list[str], is_query: bool) -> np.ndarray:
-        """Embed texts: float32 [number of texts, D], of length 1."""
-        import torch.nn.functional as F
-
-        embeddings = self._encoder.queries(texts) if is_query else self._encoder.documents(texts)
-        if not embeddings.isfinite().all():
-            raise ValueError("some embeddings are not finite: the model is broken, choose another")
-        return F.normalize(embeddings[:, : self._settings["dimension"]], dim=-1).numpy()
 
 
 def default_folder(tree: Path) -> Path:
     """Where the index of a tree is kept: in the user's cache, where the platform has it.
+
+    All trees of a repository and its work trees share one; of other folders, those below one that has an index.
 
     Args:
         tree: the tree, absolute.
@@ -281,8 +318,38 @@ def default_folder(tree: Path) -> Path:
     else:
         cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
         cache = cache if cache.is_absolute() else Path.home() / ".cache"
-    digest = hashlib.blake2b(os.fsencode(tree), digest_size=8).hexdigest()
-    return cache / "open-codesage" / "search" / f"{tree.name or 'root'}-{digest}"
+    base = cache / "open-codesage" / "search"
+    if found := repository.find(tree):
+        return base / _called(found.common_folder.resolve(), found.top.name)
+    folders = [base / _called(folder, folder.name) for folder in (tree, *tree.parents)]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+def _called(folder: Path, name: str) -> str:
+    digest = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
+    return f"{name or 'root'}-{digest}"
+
+
+def _outermost(trees: Sequence[str | Path]) -> list[tuple[str, Path]]:
+    """Trees as they were given, and absolute; without those that are inside another."""
+    roots: dict[Path, str] = {}
+    for tree in trees:
+        require_folder(Path(tree))
+        roots.setdefault(Path(tree).resolve(), str(tree))
+    return [(given, root) for root, given in roots.items() if not any(parent in roots for parent in root.parents)]
+
+
+def _open_database(folder: Path, settings: dict[str, Setting], rebuild: bool) -> Database:
+    """Open the database of a folder; one that is of no use any more is made anew, with a word about why."""
+    make_folder(folder)
+    if not rebuild:
+        try:
+            return Database.open(folder, settings)
+        except (OtherSettings, Damaged) as error:
+            note(f"{error}: it is made anew")
+    with _lock(folder, folder):
+        Database.remove(folder)
+        return Database.open(folder, settings)
 
 
 @contextlib.contextmanager
@@ -310,19 +377,24 @@ def _lock(folder: Path, tree: Path) -> Iterator[None]:
         lock.release()
 
 
-def _blocks(files: Iterable[FileFunctions]) -> Iterator[list[FileFunctions]]:
-    """Whole files in lists of at least `_BLOCK` functions, the last aside; their bounds depend on the files alone."""
-    block: list[FileFunctions] = []
-    functions = 0
+def _blocks(files: Iterable[ReadFile]) -> Iterator[list[ReadFile]]:
+    """Whole files in lists of at least `_BLOCK` units, the last aside; their bounds depend on the files alone."""
+    block: list[ReadFile] = []
+    units = 0
     for each in files:
         block.append(each)
-        functions += len(each.functions)
-        if functions >= _BLOCK or len(block) >= _BLOCK:
+        units += len(each.units)
+        if units >= _BLOCK or len(block) >= _BLOCK:
             yield block
-            block, functions = [], 0
+            block, units = [], 0
     if block:
         yield block
 
 
-def _lost(item: tuple[str, TreeFile], reason: Loss) -> FileFunctions:
-    return FileFunctions(item[1], skipped=reason)
+def _lost(item: tuple[str, TreeFile], reason: Loss) -> ReadFile:
+    return ReadFile(item[1], skipped=reason)
+
+
+def _add_skipped(done: Update, found: Survey, prefix: str) -> None:
+    for reason, paths in found.skipped.items():
+        done.skipped.setdefault(reason, []).extend(f"{prefix}/{path}" if prefix else path for path in paths)

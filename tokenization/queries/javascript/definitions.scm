@@ -1,0 +1,1 @@
+; JavaScript has no definitions of its own beside those of ecmascript/definitions.scm.

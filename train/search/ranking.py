@@ -1,0 +1,73 @@
+"""From signals to an order: the sum of all, and one file's further results behind other files.
+
+Contract: `rank` gives the best units for a question, ties broken by path and line: the order depends on the tree, the
+model and the query only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .signals import FILE_SIGNALS, UNIT_SIGNALS, Question, penalties
+
+FURTHER = 4.0
+"""How much each further result of a file is lowered: by more than signals usually differ, so files take turns."""
+
+_RESOLUTION = 1e-6
+"""Scores that differ by less are equal."""
+
+
+class Ranked(NamedTuple):
+    """A unit's number, and the score by which it is ranked."""
+
+    unit: int
+    score: float
+
+
+def rank(asked: Question, k: int, among: npt.NDArray[np.bool_] | None = None) -> list[Ranked]:
+    """Rank the units of a collection.
+
+    Args:
+        asked: the query and what is searched.
+        k: how many to give.
+        among: which units may be given: bool [N]; all if None. The others still count in what is common and what is
+            rare, so scores do not depend on it.
+    """
+    scores = score(asked)
+    candidates = np.arange(len(scores)) if among is None else np.flatnonzero(among)
+    order = candidates[np.argsort(-np.round(scores[candidates] / _RESOLUTION), kind="stable")]
+    return _taking_turns(order, scores, asked.searched.file_of, k)
+
+
+def score(asked: Question) -> npt.NDArray[np.float64]:
+    """The sum of all signals, by their weights: float64 [N]."""
+    searched = asked.searched
+    of_files = -penalties(searched.paths, frozenset(asked.words))
+    for signal, weight in FILE_SIGNALS.items():
+        of_files += weight * signal(asked)
+    total = of_files[searched.file_of]
+    for signal, weight in UNIT_SIGNALS.items():
+        total += weight * signal(asked)
+    return total
+
+
+def _taking_turns(
+    order: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], file_of: npt.NDArray[np.int64], k: int
+) -> list[Ranked]:
+    """The best `k` after each unit is lowered by the number of better ones of its file."""
+    seen: Counter[int] = Counter()
+    lowered: list[Ranked] = []
+    for unit in order.tolist():
+        # What comes later scores no higher, so nothing of it can pass the k-th best any more.
+        if len(lowered) >= k and scores[unit] <= worst:
+            break
+        lowered.append(Ranked(unit, float(scores[unit]) - FURTHER * seen[int(file_of[unit])]))
+        seen[int(file_of[unit])] += 1
+        if len(lowered) % k == 0:
+            lowered = sorted(lowered, key=lambda each: -each.score)[:k]
+            worst = lowered[-1].score
+    return sorted(lowered, key=lambda each: -each.score)[:k]
