@@ -53,7 +53,7 @@ class Embedder(nn.Sequential):
 
 def real_batch(corpus: Path, tokenizer: Any, pairs: int, lengths: tuple[int, int]) -> list[dict[str, Tensor]]:
     """Collate the first batch of an epoch of Stage II: texts and codes, padded."""
-    rows = Corpus(corpus).functions("train").select_columns(["summary", "code", "language"])
+    rows = Corpus(corpus).functions("train", ["python"]).select_columns(["summary", "code", "language"])
 
     def preprocess(texts: list[str], processing_kwargs: dict[str, Any]) -> dict[str, Any]:
         length = processing_kwargs["text"]["max_length"]
