@@ -40,7 +40,15 @@ class Embedder(nn.Sequential):
     def __init__(self, vocab_size: int, bucketed: bool) -> None:
         super().__init__()
         torch.manual_seed(0)
-        config = BertConfig(vocab_size, 384, 6, 12, 1536, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        config = BertConfig(
+            vocab_size=vocab_size,
+            hidden_size=384,
+            num_hidden_layers=6,
+            num_attention_heads=12,
+            intermediate_size=1536,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
         self.encoder = BertModel(config, add_pooling_layer=False)
         if bucketed:
             bucket_by_length(self.encoder)
