@@ -96,6 +96,11 @@ COMMANDS = {
         "release.convert:main",
         "turn a checkpoint of the authors into a Hub folder",
     ),
+    "average": Command(
+        "release.config:AverageConfig",
+        "release.average:main",
+        "the weights of one model in the middle of several",
+    ),
     "search": Command(
         "search.configs:SearchConfig",
         "search.command:main",

@@ -18,7 +18,7 @@ PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "num
 """Packages whose versions may change a figure."""
 
 _DECIDING = (".json", ".txt", ".model", ".safetensors", ".py", ".jinja")
-_RECORDS = ("training.json", RESULTS, "trainer_state.json")
+_RECORDS = ("training.json", "average.json", RESULTS, "trainer_state.json")
 """JSON files in a model folder that tell about the model but decide nothing."""
 
 

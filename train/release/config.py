@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ..common.checks import require_range
+from ..common.checks import require_range, require_share, require_some
 
 
 @dataclass(frozen=True)
@@ -156,3 +156,38 @@ def require_repository_name(name: str, what: str, remedy: str) -> None:
 def _require_graph(config: ConvertConfig | ExportConfig) -> None:
     if config.int8 and not config.onnx:
         raise ValueError("int8 is the small form of the ONNX file: set onnx too")
+
+
+@dataclass(frozen=True)
+class AverageConfig:
+    """Average the weights of models of one kind: a trained one and what it was trained from, or several of one origin.
+
+    Attributes:
+        models: model folders of one architecture, tokenizer and modules, at least two.
+        output: the folder to write; it must not exist yet. All but the weights comes from the first model.
+        share: what the first of two models counts; the other counts the rest. If none, all models count alike.
+        tasks: measure on these search and classification sets, as `evaluate` reads them, for the curve.
+        curve: shares of the first of two models that are measured with tasks.
+        batch_size: texts per batch of a measurement.
+        max_length: longest input in tokens of a measurement, cut beyond; what the model was made for if none.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("models",)
+
+    models: tuple[Path, ...]
+    output: Path
+    share: float | None = None
+    tasks: tuple[str, ...] = ()
+    curve: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    batch_size: int = 64
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.models) < 2:
+            raise ValueError(f"models names {len(self.models)}: give at least two to average")
+        require_share(self, "share")
+        require_range(self, "curve", at_least=0, at_most=1)
+        require_some(self, "curve")
+        require_range(self, "batch_size", "max_length", at_least=1)
+        if len(self.models) > 2 and (self.share is not None or self.tasks):
+            raise ValueError("share and tasks are for two models: of more, all count alike")

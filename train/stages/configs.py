@@ -72,6 +72,9 @@ class ContrastConfig:
             ("NewSet creates a set"), so that the name alone does not tell the function.
         documentation_share: share of pairs whose text is the whole documentation and not its first sentence, as long as
             text_max_length allows; the paper has none.
+        question_share: share of pairs whose text, whichever it is, is put as people type a question: no full stop,
+            often no articles, and often the language's name or "how to".
+        obfuscated_share: share of pairs whose function loses the names that its author chose, for v0, v1 and so on.
         token_dropout: share of tokens that are left out of texts and functions, anew at every step; the first stays.
         share_spellings: spellings of a word ("Index", " index", "_INDEX") start with one vector, and each also learns
             from the gradients of the others.
@@ -90,6 +93,9 @@ class ContrastConfig:
             but those of its batch.
         hardness_strength: how much, see sentence-transformers; 9 in the work that it comes from.
         matryoshka_dims: also train the first dimensions of the embedding alone, for example 64 128.
+        teacher: folder or Hub id of an encoder whose similarities between the vectors of a batch are learnt, too; it
+            may have other dimensions. What it makes of the pairs is computed once, before the first step.
+        teacher_share: what the teacher's similarities count; the pairs count the rest.
         seed: seed of the batches, the forms of the pairs and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
         save_steps: steps between checkpoints.
@@ -116,6 +122,8 @@ class ContrastConfig:
     hard_positive_share: float = 1.0
     name_mask_share: float = 0.5
     documentation_share: float = 0.0
+    question_share: float = 0.0
+    obfuscated_share: float = 0.0
     token_dropout: float = 0.0
     share_spellings: bool = False
     learning_rate: float = 5e-6
@@ -131,6 +139,8 @@ class ContrastConfig:
     hardness_mode: Literal["in_batch_negatives"] | None = None
     hardness_strength: float = 9.0
     matryoshka_dims: tuple[int, ...] = ()
+    teacher: str | None = None
+    teacher_share: float = 0.5
     seed: int = 0
     bf16: bool = False
     save_steps: int = 1000
@@ -153,12 +163,17 @@ class ContrastConfig:
             self, "warmup_steps", "weight_decay", "language_exponent", "hardness_strength", "num_workers", at_least=0
         )
         require_range(self, "matryoshka_dims", at_least=1)
-        require_share(self, "hard_positive_share", "name_mask_share", "documentation_share")
+        require_share(
+            self, "hard_positive_share", "name_mask_share", "documentation_share", "question_share", "obfuscated_share",
+            "teacher_share",
+        )  # fmt: skip
         require_range(self, "token_dropout", at_least=0, below=1)
         if self.gamma_gradient and self.gamma == "none":
             raise ValueError("gamma_gradient needs weights to go through: choose gamma sum or mean")
         if self.loss == "ours" and self.hardness_mode is not None:
             raise ValueError("hardness_mode is an option of loss mnrl: the weights of our loss are set by gamma")
+        if self.teacher is not None and (self.loss != "ours" or self.pairs != "bimodal"):
+            raise ValueError("a teacher needs loss ours and bimodal pairs")
 
 
 METRICS = {"retrieval": ("mrr", "recall@10"), "classification": ("macro_f1", "accuracy")}

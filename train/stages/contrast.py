@@ -12,10 +12,12 @@ device, however many there are.
 """
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig
@@ -41,18 +43,22 @@ from transformers import (
 
 from ..common.console import say
 from ..common.fingerprint import digest
+from ..common.identity import identify
 from ..common.model_folder import require_safetensors
-from ..common.output import LOG
+from ..common.output import LOG, run_folder
 from ..common.randomness import permutation
 from ..common.run import Run
 from ..corpus.corpus import Corpus
 from ..corpus.mixture import mix_languages
+from ..retrieval.encoder import Encoder
 from ..retrieval.evaluator import SearchEvaluator
 from ..retrieval.task import held_out_search
 from .callbacks.collapse import CollapseAlarm
 from .callbacks.throughput import Throughput, measured_peak, training_flops
 from .configs import ContrastConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, flatten, without_name
+from .distillation import DistilledLoss, TeacherVectors
+from .length_buckets import bucket_by_length
 from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
@@ -105,7 +111,8 @@ class BimodalTrainer(SentenceTrainer):
         """Take the padding out for our encoder on a CPU, where the states of padding cost as much as any others."""
         if self.encoder_config.model_type != CodeSageConfig.model_type or self.args.device.type != "cpu":
             return inputs
-        return {
+        others = {key: value for key, value in inputs.items() if not key.startswith(SIDES)}
+        return others | {
             f"{side}_{key}": value
             for side in SIDES
             for key, value in flatten(inputs[f"{side}_input_ids"], inputs[f"{side}_attention_mask"]).items()
@@ -188,25 +195,35 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
     for language, rows in batches.left_out.items():
         report(f"Stage II: {language} is left out, its {rows:,} pairs do not fill a batch: choose a smaller batch_size")
     alarm = CollapseAlarm(_collapse_value(config) * max(1, len(config.matryoshka_dims)), report)
+    collator = PairCollator(
+        model.preprocess,
+        config.text_max_length,
+        config.code_max_length,
+        config.hard_positive_share,
+        config.seed,
+        config.name_mask_share,
+        config.documentation_share,
+        dropout_pairs=config.pairs == "dropout",
+        question_share=config.question_share,
+        obfuscated_share=config.obfuscated_share,
+    )
+    if config.teacher is not None:
+        if args.world_size > 1:
+            raise ValueError("a teacher's similarities are learnt on one device only: train with one process")
+        collator.teacher = _teacher_vectors(config, pairs, batches, collator)
+    # Our own encoder takes rows end to end instead, see `BimodalTrainer`.
+    if args.device.type == "cpu" and _encoder(model).config.model_type != CodeSageConfig.model_type:
+        bucket_by_length(_encoder(model))
     trainer = BimodalTrainer(
         batches,
         config.token_dropout,
         model=model,
         args=args,
         train_dataset=pairs,
-        data_collator=PairCollator(
-            model.preprocess,
-            config.text_max_length,
-            config.code_max_length,
-            config.hard_positive_share,
-            config.seed,
-            config.name_mask_share,
-            config.documentation_share,
-            dropout_pairs=config.pairs == "dropout",
-        ),
+        data_collator=collator,
         loss=_loss(model, config, args.world_size > 1),
         evaluator=_search(held_out, config),
-        callbacks=[Throughput(peak * args.world_size), alarm, SealedCheckpoints()],
+        callbacks=[Throughput(peak * args.world_size), SealedCheckpoints(), *([] if config.teacher else [alarm])],
     )
     # Processes must not draw the same dropout. A checkpoint brings the states of its own.
     torch.manual_seed(config.seed + args.process_index)
@@ -245,6 +262,7 @@ def _settings(config: ContrastConfig) -> dict[str, Any]:
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
     settings["model"] = digest(*sorted(config.model.glob("*.safetensors")))
+    settings["teacher"] = config.teacher and identify(config.teacher).hash
     return settings
 
 
@@ -279,10 +297,12 @@ def _encoder(model: SentenceTransformer) -> PreTrainedModel:
 
 def _loss(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
     loss = _ours(model, config, gather) if config.loss == "ours" else _ranking(model, config, gather)
+    if config.teacher is not None:
+        loss = DistilledLoss(loss, config.teacher_share)
     return MatryoshkaLoss(model, loss, config.matryoshka_dims) if config.matryoshka_dims else loss
 
 
-def _ours(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
+def _ours(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> HardNegativeContrastiveLoss:
     return HardNegativeContrastiveLoss(
         model,
         temperature=config.temperature,
@@ -303,6 +323,24 @@ def _ranking(model: SentenceTransformer, config: ContrastConfig, gather: bool) -
     if config.mini_batch_size is None:
         return MultipleNegativesRankingLoss(model, **options)
     return CachedMultipleNegativesRankingLoss(model, mini_batch_size=config.mini_batch_size, **options)
+
+
+def _teacher_vectors(
+    config: ContrastConfig, pairs: Dataset, batches: PairBatchSampler, collator: PairCollator
+) -> TeacherVectors:
+    """What the teacher makes of every pair that the run will show."""
+    steps = config.steps or math.ceil((config.epochs or 1) * len(batches))
+    epochs = []
+    for epoch in range(math.ceil(steps / len(batches))):
+        batches.set_epoch(epoch)
+        epochs.append(batches.global_batches())
+    batches.set_epoch(0)
+    shown = pairs.select(np.unique(np.concatenate(epochs)[:steps]))
+    encoder = Encoder(str(config.teacher), batch_size=32)
+    longest = encoder.lengths["document"]
+    encoder.lengths = dict.fromkeys(encoder.lengths, min(config.code_max_length, longest or config.code_max_length))
+    forms = [(collator.text(row), collator.code(row)) for row in shown]
+    return TeacherVectors(run_folder(config.output) / "teacher.npy", forms, encoder.embed)
 
 
 def _collapse_value(config: ContrastConfig) -> float:
