@@ -58,6 +58,10 @@ class ContrastConfig:
         output: the SentenceTransformer folder to write; it must not exist, unless the same run has written it.
         steps: optimizer steps; give these or epochs.
         epochs: passes over the pairs; give these or steps.
+        max_minutes: train for so long, in place of steps or epochs; evaluating and saving come on top. The learning
+            rate follows the clock: warm-up, constant, and a fall to 0 over the last share. Once it has finished, remove
+            the output and give more minutes: the run resumes from before the fall.
+        decay_share: with max_minutes, the last share of the time, in which the learning rate falls to 0.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
@@ -80,7 +84,7 @@ class ContrastConfig:
             from the gradients of the others.
         learning_rate: highest learning rate.
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
-        schedule: the way down after the warm-up.
+        schedule: the way down after the warm-up, unless max_minutes sets it.
         weight_decay: weight decay of AdamW, on weight matrices.
         max_grad_norm: norm to which gradients are clipped.
         temperature: divides the cosines.
@@ -112,6 +116,8 @@ class ContrastConfig:
     output: Path
     steps: int | None = None
     epochs: float | None = None
+    max_minutes: float | None = None
+    decay_share: float = 0.2
     languages: tuple[str, ...] = ()
     language_exponent: float = 1.0
     batch_size: int = 8192
@@ -152,10 +158,10 @@ class ContrastConfig:
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require_one(self, "steps", "epochs")
+        require_one(self, "steps", "epochs", "max_minutes")
         require_positive(
-            self, "steps", "epochs", "mini_batch_size", "text_max_length", "code_max_length", "save_steps",
-            "eval_steps", "eval_pairs", "logging_steps", "learning_rate", "max_grad_norm", "temperature",
+            self, "steps", "epochs", "max_minutes", "mini_batch_size", "text_max_length", "code_max_length",
+            "save_steps", "eval_steps", "eval_pairs", "logging_steps", "learning_rate", "max_grad_norm", "temperature",
         )  # fmt: skip
         # A pair's negatives are the others of its batch.
         require_range(self, "batch_size", at_least=2)
@@ -174,6 +180,8 @@ class ContrastConfig:
             raise ValueError("hardness_mode is an option of loss mnrl: the weights of our loss are set by gamma")
         if self.teacher is not None and (self.loss != "ours" or self.pairs != "bimodal"):
             raise ValueError("a teacher needs loss ours and bimodal pairs")
+        if self.teacher is not None and self.max_minutes is not None:
+            raise ValueError("a teacher's vectors are prepared for a known number of steps: give steps or epochs")
 
 
 METRICS = {"retrieval": ("mrr", "recall@10"), "classification": ("macro_f1", "accuracy")}
@@ -281,6 +289,10 @@ class PretrainConfig:
         output: the model folder to write; it must not exist, unless the same run has written it.
         steps: optimizer steps; give these or epochs. With 0 the model is written as it is before the first step.
         epochs: passes over the rows; give these or steps.
+        max_minutes: train for so long, in place of steps or epochs; evaluating and saving come on top. The learning
+            rate follows the clock: warm-up, constant, and a fall to 0 over the last share. Once it has finished, remove
+            the output and give more minutes: the run resumes from before the fall.
+        decay_share: with max_minutes, the last share of the time, in which the learning rate falls to 0.
         preset: size of a new model (nano, small, base, large); give this or init_from.
         model: single settings of the model that differ from the preset, key=value, for example hidden_size=128.
         init_from: model folder whose weights to start from, instead of new ones. With a larger num_hidden_layers in
@@ -295,7 +307,7 @@ class PretrainConfig:
         device_batch_size: rows that go through the model at once, on each device; gradients are accumulated.
         learning_rate: highest learning rate.
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
-        schedule: the way down after the warm-up.
+        schedule: the way down after the warm-up, unless max_minutes sets it.
         weight_decay: weight decay of AdamW, on weight matrices.
         max_grad_norm: norm to which gradients are clipped.
         deobfuscation_share: share of documents whose identifiers are masked; the others have random masks.
@@ -322,6 +334,8 @@ class PretrainConfig:
     output: Path
     steps: int | None = None
     epochs: float | None = None
+    max_minutes: float | None = None
+    decay_share: float = 0.2
     preset: Literal["nano", "small", "base", "large"] | None = None
     model: dict[str, Any] = field(default_factory=dict)
     init_from: Path | None = None
@@ -356,13 +370,14 @@ class PretrainConfig:
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require_one(self, "steps", "epochs")
+        require_one(self, "steps", "epochs", "max_minutes")
         require_one(self, "preset", "init_from")
         require_range(self, "steps", "warmup_steps", "weight_decay", "language_exponent", "num_workers", at_least=0)
         require_positive(
-            self, "epochs", "max_megabytes", "max_length", "batch_size", "device_batch_size", "learning_rate",
-            "max_grad_norm", "save_steps", "eval_steps", "eval_rows", "logging_steps",
+            self, "epochs", "max_minutes", "max_megabytes", "max_length", "batch_size", "device_batch_size",
+            "learning_rate", "max_grad_norm", "save_steps", "eval_steps", "eval_rows", "logging_steps",
         )  # fmt: skip
+        require_range(self, "decay_share", above=0, at_most=1)
         require_share(
             self, "deobfuscation_share", "mask_rate", "highest_mask_rate", "identifier_share", "random_share",
             "keep_share",

@@ -54,7 +54,8 @@ from ..retrieval.encoder import Encoder
 from ..retrieval.evaluator import SearchEvaluator
 from ..retrieval.task import held_out_search
 from .callbacks.collapse import CollapseAlarm
-from .callbacks.throughput import Throughput, measured_peak, training_flops
+from .callbacks.preemption import Preemption
+from .callbacks.throughput import measured_peak, training_flops
 from .configs import ContrastConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, flatten, without_name
 from .distillation import DistilledLoss, TeacherVectors
@@ -62,7 +63,7 @@ from .length_buckets import bucket_by_length
 from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
-from .trainer import SentenceTrainer, trainer_arguments
+from .trainer import UNBOUNDED, SentenceTrainer, timekeepers, trainer_arguments
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
 FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers"}
@@ -214,6 +215,8 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
     # Our own encoder takes rows end to end instead, see `BimodalTrainer`.
     if args.device.type == "cpu" and _encoder(model).config.model_type != CodeSageConfig.model_type:
         bucket_by_length(_encoder(model))
+    preemption = Preemption()
+    callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = BimodalTrainer(
         batches,
         config.token_dropout,
@@ -223,11 +226,12 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
         data_collator=collator,
         loss=_loss(model, config, args.world_size > 1),
         evaluator=_search(held_out, config),
-        callbacks=[Throughput(peak * args.world_size), SealedCheckpoints(), *([] if config.teacher else [alarm])],
+        callbacks=[*callbacks, SealedCheckpoints(), *([] if config.teacher else [alarm])],
     )
     # Processes must not draw the same dropout. A checkpoint brings the states of its own.
     torch.manual_seed(config.seed + args.process_index)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    preemption.leave(report)
     if args.should_save:
         _write_model(trainer, run, peak, alarm.message)
 
@@ -241,7 +245,7 @@ def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingAr
         SentenceTransformerTrainingArguments,
         dataclasses.replace(config, trainer=usual | config.trainer),
         settled={
-            "max_steps": config.steps or -1,
+            "max_steps": config.steps or (UNBOUNDED if config.max_minutes else -1),
             "num_train_epochs": config.epochs or 1,
             "include_num_input_tokens_seen": "no",
             # A batch is one step: negatives of different batches do not meet.

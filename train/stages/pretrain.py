@@ -44,14 +44,15 @@ from ..common.output import LOG
 from ..common.run import Run
 from ..corpus.corpus import Corpus
 from ..corpus.mixture import limit_languages, mix_languages
+from .callbacks.preemption import Preemption
 from .callbacks.stopping import require_finite
-from .callbacks.throughput import Throughput, measured_peak, training_flops
+from .callbacks.throughput import measured_peak, training_flops
 from .configs import PretrainConfig
 from .data.masking import IGNORED, IdentifierMaskingCollator
 from .data.packing import prepare_shards
 from .data.stream import EpochStream
 from .run import SealedCheckpoints, begin_run, record, speaker
-from .trainer import UndisturbedTraining, trainer_arguments
+from .trainer import UNBOUNDED, UndisturbedTraining, length_of, timekeepers, trainer_arguments
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
 FREE = {
@@ -179,12 +180,15 @@ def _train(
     if evaluated is None:
         report(f"{config.corpus} has no held-out files: the model will not be evaluated")
         args.eval_strategy = IntervalStrategy.NO
-    args.max_steps = config.steps or math.ceil((config.epochs or 0) * len(train) / config.batch_size)
+    args.max_steps = config.steps or math.ceil((config.epochs or 0) * len(train) / config.batch_size) or UNBOUNDED
     peak = measured_peak(args.device, torch.bfloat16 if config.bf16 else torch.float32)
     report(
         f"Stage I: {model.num_parameters():,} parameters, {len(train):,} rows of {config.max_length} tokens, "
-        f"{args.max_steps:,} steps of {config.batch_size} rows, peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
+        f"{length_of(config, args.max_steps)} of {config.batch_size} rows, "
+        f"peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
     )
+    preemption = Preemption()
+    callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = DenoisingTrainer(
         model=model,
         args=args,
@@ -198,11 +202,12 @@ def _train(
             ),
         },
         rows=len(train),
-        callbacks=[Throughput(peak * args.world_size), SealedCheckpoints()],
+        callbacks=[*callbacks, SealedCheckpoints()],
     )
     # Processes must not draw the same dropout. A checkpoint brings the states of its own.
     torch.manual_seed(config.seed + args.process_index)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    preemption.leave(report)
     _write_model(trainer, tokenizer, run, peak)
 
 

@@ -20,8 +20,12 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 from ..common.console import say
 from ..common.output import read_json, write_json
 from ..common.run import SETTINGS, require_same_settings
+from .callbacks.clock import other_budget
 
 SEAL = "complete.json"
+
+BUDGET = {"max_minutes", "decay_share"}
+"""Settings of a training by the clock that may change between its resumptions."""
 
 
 class SealedCheckpoints(TrainerCallback):
@@ -78,11 +82,12 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
-def newest_checkpoint(folder: Path) -> tuple[Path | None, dict[Path, str]]:
+def newest_checkpoint(folder: Path, seconds: float | None = None) -> tuple[Path | None, dict[Path, str]]:
     """Find the newest complete checkpoint of a run.
 
     Args:
         folder: the run's folder, which may not exist yet.
+        seconds: the budget of a run by the clock; checkpoints that have decayed for another one do not count.
 
     Returns:
         The checkpoint, or None if there is no complete one, and the newer checkpoints that were passed over, each with
@@ -90,7 +95,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path | None, dict[Path, str]]:
     """
     passed_over: dict[Path, str] = {}
     for checkpoint in sorted(_checkpoints(folder), key=_step, reverse=True):
-        reason = damage(checkpoint)
+        reason = damage(checkpoint) or other_budget(checkpoint, seconds)
         if reason is None:
             return checkpoint, passed_over
         passed_over[checkpoint] = reason
@@ -102,7 +107,8 @@ def begin_run(folder: Path, settings: Mapping[str, Any], resume: bool) -> Path |
 
     Args:
         folder: the working folder of a run that this process holds; made if it does not exist.
-        settings: everything that the result of the run depends on, of JSON types. Kept in the folder.
+        settings: everything that the result of the run depends on, of JSON types. Kept in the folder. Of a training by
+            the clock, the budget and its decay may change: see `callbacks.clock`.
         resume: whether an earlier run may be resumed.
 
     Returns:
@@ -111,7 +117,9 @@ def begin_run(folder: Path, settings: Mapping[str, Any], resume: bool) -> Path |
     Raises:
         ValueError: the folder's checkpoints come from other settings, named in the message, or may not be used.
     """
-    checkpoint, passed_over = newest_checkpoint(folder)
+    minutes = settings.get("max_minutes")
+    checkpoint, passed_over = newest_checkpoint(folder, None if minutes is None else 60 * minutes)
+    settings = {key: value for key, value in settings.items() if key not in BUDGET}
     if checkpoint is not None:
         if not resume:
             raise ValueError(
