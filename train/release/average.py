@@ -28,7 +28,8 @@ from ..common.model_folder import CONFIG, MODULES, TOKENIZER_BYTES, read_json, r
 from ..common.output import new_folder, write_json
 from ..evaluation.config import EvaluateConfig
 from ..evaluation.evaluate import main as evaluate
-from ..evaluation.results import ALL, SHOWN
+from ..evaluation.results import SHOWN
+from ..retrieval.protocols import ALL
 from .config import AverageConfig
 
 RECORD = "average.json"

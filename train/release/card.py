@@ -24,7 +24,8 @@ from ..common.model_folder import read_object
 from ..corpus.corpus import Corpus
 from ..evaluation.cosines import percentiles
 from ..evaluation.report import published_beside
-from ..evaluation.results import ALL, PROTOCOLS, SHOWN, read_results, sizes
+from ..evaluation.results import PROTOCOLS, SHOWN, read_results, sizes
+from ..retrieval.protocols import ALL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

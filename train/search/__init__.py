@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 from ..common.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .command import SearchConfig as SearchConfig
     from .index import Hit as Hit
     from .index import Index as Index
     from .index import Update as Update
-    from .search import SearchConfig as SearchConfig
 
 __getattr__, __all__ = lazy_names(
     __name__,
     {
+        "command": "SearchConfig",
         "index": "Hit Index Update",
-        "search": "SearchConfig",
     },
 )

@@ -88,7 +88,8 @@ class DistilledLoss(CachedLossMixin, nn.Module):
 
     def __init__(self, loss: HardNegativeContrastiveLoss, share: float) -> None:
         super().__init__()
-        self.model, self.loss, self.share = loss.model, loss, share
+        self.model: nn.Module = loss.model
+        self.loss, self.share = loss, share
         self.mini_batch_size, self.uses_gradient_cache = loss.mini_batch_size, loss.uses_gradient_cache
         self._distance = DistillKLDivLoss(loss.model, temperature=TEMPERATURE)
 
