@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from .config import ExportConfig
+    from .native import Description
 
 TRAINING_RECORD = "training.json"
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
@@ -125,8 +126,9 @@ def model_card(
     max_length: int,
     converted_from: str | None = None,
     special_tokens_as_text: bool = True,
+    native: "Description | None" = None,
 ) -> ModelCard:
-    """Fill the template.
+    """Fill the template, `template.md` or that of encoders whose code is part of transformers.
 
     Args:
         config: what is exported, and which records tell about it.
@@ -135,6 +137,7 @@ def model_card(
         max_length: longest input in tokens, EOS included.
         converted_from: the published checkpoint that the model is, in another form; None: it was trained here.
         special_tokens_as_text: whether the tokenizer takes the name of a special token in a text as text.
+        native: what else is told about an encoder whose code is part of transformers.
 
     Raises:
         ValueError: a record can not be read; the message names it.
@@ -153,15 +156,20 @@ def model_card(
         license=config.licence,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
-        tags=[*TAGS, *languages],
+        tags=[*(tag for tag in TAGS if native is None or tag != "custom_code"), *languages],
         datasets=list(config.datasets) or None,
         base_model=converted_from or config.base_model,
+        base_model_relation="finetune" if native else None,
         model_name=title if results else None,
         eval_results=results or None,
     )
     return ModelCard.from_template(
         metadata,
-        template_str=resources.files("open_codesage.model_cards").joinpath("template.md").read_text(encoding="utf-8"),
+        template_str=resources.files("open_codesage.model_cards")
+        .joinpath("native.md" if native else "template.md")
+        .read_text(encoding="utf-8"),
+        native=native,
+        by_hand=native.pooling[0] if native and native.pooling in (("mean",), ("cls",)) else None,
         name=config.model_id,
         title=title,
         licence=config.licence,

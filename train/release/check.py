@@ -1,4 +1,4 @@
-"""What a Hub folder of ours holds, as data, and the check of a folder against it.
+"""The check of a Hub folder against what it has to hold (see `layout`).
 
 Contract: `check_folder` returns every problem it finds, in words that name the file and the remedy; no problem, an
 empty list. `weight_problems` is the part of it that also fits a model folder under training.
@@ -12,9 +12,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import yaml
 from open_codesage.modeling.auto_classes import AUTO_MAP
 
 from ..common.model_folder import (
@@ -30,11 +28,10 @@ from ..common.model_folder import (
 )
 from ..common.output import RESULTS
 from . import classifier
-from .layout import FILES, MODULES, NOT_IN_IT, PROBES, TOLERANCE, is_classifier
+from .card_check import card_problems
+from .layout import FILES, MODULES, NOT_IN_IT, PROBES, TOLERANCE, is_classifier, is_native
+from .native import problems as native_problems
 from .onnx_graph import GRAPH_FILES, graph_problems
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_folder(folder: Path) -> list[str]:
@@ -51,9 +48,12 @@ def check_folder(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         return [f"{folder} is not a folder"]
-    problems = faults(folder) or _file_problems(folder)
+    problems = faults(folder)
+    if not problems and is_native(folder):
+        return native_problems(folder) or graph_problems(folder)
+    problems = problems or _file_problems(folder)
     if not problems:
-        problems = [*_code_problems(folder), *_card_problems(folder), *weight_problems(folder)]
+        problems = [*_code_problems(folder), *card_problems(folder), *weight_problems(folder)]
     if not problems:
         problems = _tokenizer_problems(folder)
     if not problems and is_classifier(folder):
@@ -161,18 +161,6 @@ def _foreign_imports(tree: ast.Module, folder: Path) -> Iterator[str]:
             module = node.module or ""
             if node.level > 1 or not (folder / f"{module}.py").is_file():
                 yield f"{'.' * node.level}{module}"
-
-
-def _card_problems(folder: Path) -> list[str]:
-    from huggingface_hub import ModelCard
-
-    try:
-        card = ModelCard.load(folder / "README.md")
-    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        return [f"{folder / 'README.md'}: the metadata of the card can not be read: {error}"]
-    if not card.data.get("license"):
-        return [f"{folder / 'README.md'}: the metadata of the card names no license"]
-    return []
 
 
 def _tokenizer_problems(folder: Path) -> list[str]:

@@ -48,7 +48,8 @@ from .callbacks.preemption import Preemption
 from .callbacks.stopping import require_finite
 from .callbacks.throughput import measured_peak, training_flops
 from .configs import PretrainConfig
-from .data.masking import IGNORED, IdentifierMaskingCollator
+from .data.masking import IdentifierMaskingCollator
+from .data.masks import IGNORED
 from .data.packing import prepare_shards
 from .data.stream import EpochStream
 from .run import SealedCheckpoints, begin_run, record, speaker
