@@ -289,9 +289,13 @@ def _encoder(model: SentenceTransformer) -> PreTrainedModel:
 
 
 def _loss(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
-    loss = _ours(model, config, gather) if config.loss == "ours" else _ranking(model, config, gather)
-    if config.teacher is not None:
-        loss = DistilledLoss(loss, config.teacher_share)
+    loss: nn.Module
+    if config.loss == "mnrl":
+        loss = _ranking(model, config, gather)
+    elif config.teacher is None:
+        loss = _ours(model, config, gather)
+    else:
+        loss = DistilledLoss(_ours(model, config, gather), config.teacher_share)
     return MatryoshkaLoss(model, loss, config.matryoshka_dims) if config.matryoshka_dims else loss
 
 
