@@ -102,7 +102,7 @@ class DistilledLoss(CachedLossMixin, nn.Module):
         """
         columns = list(sentence_features)
         if self.uses_gradient_cache:
-            return self.forward_cached(columns, labels)
+            return self.forward_cached(columns, labels)  # type: ignore[operator]
         return self.calculate_loss([[self.model(column)["sentence_embedding"]] for column in columns], labels)
 
     def calculate_loss(
