@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from .config import ExportConfig
-    from .native import Description
 
 TRAINING_RECORD = "training.json"
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
@@ -119,6 +118,24 @@ def _read_ours(path: Path, model: Path) -> "tuple[list[Evaluation], list[Evaluat
     return ours, [evaluation for evaluation in found if evaluation.hash != own]
 
 
+class Description(NamedTuple):
+    """What a card tells about a native encoder.
+
+    Attributes:
+        architecture: class of transformers.
+        pooling: names of pooling modes, such as `mean`.
+        normalizes: whether embeddings have length 1.
+        prompts: texts put before inputs, by name; the empty ones are left out.
+        base_license: license of the model that it began with.
+    """
+
+    architecture: str
+    pooling: tuple[str, ...]
+    normalizes: bool
+    prompts: dict[str, str]
+    base_license: str
+
+
 def model_card(
     config: "ExportConfig",
     encoder: "PreTrainedConfig",
@@ -126,7 +143,7 @@ def model_card(
     max_length: int,
     converted_from: str | None = None,
     special_tokens_as_text: bool = True,
-    native: "Description | None" = None,
+    native: Description | None = None,
 ) -> ModelCard:
     """Fill the template, `template.md` or that of encoders whose code is part of transformers.
 

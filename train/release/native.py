@@ -12,11 +12,12 @@ run here).
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..common.model_folder import LOADING_ERRORS, PICKLES, read_json, read_object, weight_files
 from ..common.output import RESULTS, write_json
 from ..common.positions import longest_document
+from .card import Description, model_card
 from .card_check import card_problems
 from .layout import NATIVE_FILES, NORMALIZE, PROBES, TOLERANCE
 from .onnx_graph import NATIVE_GRAPH_FILES
@@ -41,24 +42,6 @@ _ALWAYS_WRITTEN = 4
 """Of the keys of `_POOLING`, those that text-embeddings-inference wants to see; the others older versions refuse."""
 
 
-class Description(NamedTuple):
-    """What a card tells about a native encoder.
-
-    Attributes:
-        architecture: class of transformers.
-        pooling: names of pooling modes, such as `mean`.
-        normalizes: whether embeddings have length 1.
-        prompts: texts put before inputs, by name; the empty ones are left out.
-        base_license: license of the model that it began with.
-    """
-
-    architecture: str
-    pooling: tuple[str, ...]
-    normalizes: bool
-    prompts: dict[str, str]
-    base_license: str
-
-
 def write(config: "ExportConfig", folder: Path) -> int:
     """Write weights, tokenizer, modules and card.
 
@@ -68,7 +51,6 @@ def write(config: "ExportConfig", folder: Path) -> int:
     Raises:
         ValueError: the model has a part that the folder has no place for, or the card would lack its origin.
     """
-    from .card import model_card
     from .saving import save_opened_as_float32
 
     if config.base_model is None or config.base_license is None:
