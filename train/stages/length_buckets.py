@@ -17,7 +17,13 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 TOKENS = 3072
-"""Tokens of a piece, padding included: enough for fast matrix products, few enough for pieces of one length."""
+"""Tokens of a piece at most, padding included."""
+
+_ENOUGH = 0.25
+"""The share of `TOKENS` from which matrix products are fast, so that a piece may end where rows get shorter."""
+
+_SHORTER = 0.875
+"""A row that is shorter than this share of the longest of its piece costs more padding than a new piece would."""
 
 
 def bucket_by_length(encoder: PreTrainedModel, tokens: int = TOKENS) -> None:
@@ -61,7 +67,8 @@ def _piece_sizes(lengths: list[int], tokens: int) -> list[int]:
     sizes = [0]
     longest = lengths[0]
     for length in lengths:
-        if sizes[-1] and (sizes[-1] + 1) * longest > tokens:
+        full = sizes[-1] and (sizes[-1] + 1) * longest > tokens
+        if full or (sizes[-1] * longest >= _ENOUGH * tokens and length < _SHORTER * longest):
             sizes.append(0)
             longest = length
         sizes[-1] += 1
