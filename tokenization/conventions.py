@@ -145,7 +145,7 @@ _HASH_HIDDEN = re.compile(r"^--[ \t]*\n(?s:.*?)(?:^\+\+[ \t]*$|\Z)", re.MULTILIN
 def _unwrap_hash_comment(raw: str) -> str:
     """The lines of a comment between =begin and =end, or of line comments without directives and rules."""
     if raw.startswith("=begin"):
-        return re.sub(r"\A=begin[^\n]*|^=end[^\n]*\Z", "", raw, flags=re.MULTILINE)
+        return re.sub(r"\A=begin[^\n]*|^=end[^\n]*\s*\Z", "", raw, flags=re.MULTILINE)
     lines = (re.sub(r"\A[ \t]*#+ ?", "", line) for line in raw.splitlines())
     return _HASH_HIDDEN.sub("", "\n".join("" if _HASH_DIRECTIVE.fullmatch(line) else line for line in lines))
 

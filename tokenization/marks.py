@@ -15,9 +15,9 @@ _MARK = re.compile(
     rf"""[ \t]*+(?:
         # ===== Section =====, ---- Section, Section #### (but not #### Section, a heading)
         (?:{_RULE}{{3,}}[ \t]*[^\s][^\n]*?[ \t]*{_RULE}{{3,}}|[-~_*/]{{4,}}[ \t]+[^\n]*|[^\n.]*[^\s.{_RULE[1:-1]}][ \t]+{_RULE}{{4,}})
-        # ends of folds, and what a fold holds where that is a prototype
+        # ends of folds, and what a fold holds where that is a name or a prototype
       | \}}\}}\}}[^\n]*
-      | \{{\{{\{{\d?[ \t]*(?:proto\b[^\n]*)?
+      | \{{\{{\{{\d?[ \t]*(?:proto\b[^\n]*|[\w:]+(?:\(\))?)?
         # regions of editors
       | \#(?:end)?region\b[^\n]*|endregion\b[^\n]*|</?editor-fold\b[^\n]*|\#?pragma[ \t]+mark\b[^\n]*|MARK:[^\n]*
         # what tools are told

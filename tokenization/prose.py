@@ -11,12 +11,13 @@ import re
 
 _NAME = r"[@$]{0,2}+[A-Za-z_]\w*+[?!]?"
 _PATH = rf"[*&]?{_NAME}(?:(?:\.|::|->|\?\.|&\.){_NAME}|\[[^\[\]\n]*+\])*+"
+_ARGUMENTS = r"\((?:[^()\n]|\([^()\n]*\))*+\)"
 _TYPE = (
     r"(?:void|int|bool|boolean|char|long|float|double|size_t|string|String|var|auto|let|const|my|unsigned|struct[ ]\w+"
     r"|[\w:]+<[^\n]*>)"
 )
 _VALUE = (
-    rf"(?:[\d\"'\[{{:][^\n]*|(?:new|await|!|not)[ ]+[^\n]*|true|false|True|False|null|nil|None|NULL"
+    rf"(?:-?[\d.]+\w*(?:[ ]*[-+*/%<>=&|?;][^\n]*)?|[\"'\[{{:][^\n]*|(?:new|await|!|not)[ ]+[^\n]*|true|false|True|False|null|nil|None|NULL"
     rf"|{_PATH}\([^\n]*\)[^\n]*|{_NAME}(?:\.|->|::)[^\n]*)"
 )
 _OPERATOR = r"[ ]*(?:[=!<>]=|[<>]|=~|&&|\|\|)[ ]*[^\n]+"
@@ -28,7 +29,7 @@ _CODE = re.compile(
       | (?:export[ ])?(?:default[ ])?(?:async[ ]|go[ ])?func(?:tion)?\b[ *]*(?:\([^()\n]*\)[ ]*)?[\w$]*\([^\n]*[)\w\]][ ]*[{{;]?
       | (?:export[ ])?(?:default[ ])?(?:async[ ])?func(?:tion)?\b[ *]*(?:\([^()\n]*\)[ ]*)?[\w$]*[ ]*\([^\n]*\{{[^\n]*
       | (?:(?:public|private|protected|internal|static|final|virtual|override|abstract|inline|extern|async)[ ]+)+
-        [\w<>\[\],.:*&? ]+\([^()\n]*\)[^\n.]*
+        [\w<>\[\],.:*&? ]*\w\([^()\n]*\)[^\n.]*
       | {_TYPE}[ ]+[*&]*{_NAME}[ ]*(?:\([^\n]*\)[ ]*[{{;]?|=[^\n]*[;{{(]|;|\[[^\n]*;|=[ ]*{_VALUE})
       | [\w:]+[ ][*&]*{_NAME}[ ]*=[^\n]*;
       | (?:class|interface|struct|enum|namespace|module)[ ]+[\w:.]+(?:[ ]*[:<(][^\n]*)?[ ]*[{{:]
@@ -38,7 +39,7 @@ _CODE = re.compile(
       | for[ ]\w+(?:,[ ]?\w+)?[ ](?::=|in)[ ][^\n ]*: | with[ ]{_PATH}\([^\n]*\)(?:[ ]as[ ]\w+)?: | (?:try|else|finally):
       | (?:if|elif|while)[ ](?:not[ ])?{_PATH}(?:\([^\n]*\))?(?:[ ]*(?:[=!<>]=|[<>])[ ]*[\w."']+)?:
       | (?:return|break|continue|goto|throw|raise)\b[^\n.]*; | return[ ](?:if|unless)[ ]!?[\w.]+\?
-      | {_PATH}(?:\+\+|--); | {_PATH}[ ]*<<[^\n]*; | {_PATH}[ ]*[-+*/%|&]=[ ]*[^\n ]+
+      | (?:[@$]\w+|(?:self|this)(?:\.|->)\w+)[ ]*[-+*/|]?=[ ][^\n]+ | {_PATH}(?:\+\+|--); | {_PATH}[ ]*<<[^\n]*; | {_PATH}[ ]*[-+*/%|&]=[ ]*[^\n ]+
       | {_PATH}\([^\n]*\)[ ]*(?:;|\{{|do\b[^\n]*|\{{[ ]*\|[^\n]*)
       | {_PATH}[ ]do(?:[ ]\|[^|\n]*\|)?
       | from[ ][\w.]+[ ]import[ ][\w*, ]+ | import[ ][\w.*{{}}, ]+(?:;|[ ]from[ ]["'][^\n]*) | (?:using|package)[ ][\w.]+;
@@ -51,12 +52,12 @@ _CODE = re.compile(
 _LIKE_CODE = re.compile(
     rf"""[ \t]*+(?:
         (?:async[ ])?(?:def|fn)[ ]+[\w.]+[?!=]?
-      | (?:if|elif|while|for|with|except|switch)[ ]*\(?[^\n]*[^\n ][:)]
+      | (?:if|elif|while|for|with|except|switch)[ ]*(?:\([^\n]*\)|[^\n]*[^\n ]:)
       | (?:if|unless|while|until|elsif)[ ](?:!|not[ ])?{_PATH}(?:{_OPERATOR}|\([^\n]*\)|(?<=[?!])|[ ]*[-+*/%][ ]*[^\n]+)
       | (?:if|unless|while|until|elsif)[ ](?:!|@|\w+\.)[^\n]*
-      | return[ ]+{_VALUE} | return[ ](?:if|unless)[ ][^\n ]+ | raise[ ][^\n]+[ ](?:if|unless)[ ][^\n ]+
+      | return[ ]+(?:{_VALUE}|{_PATH}) | return[ ](?:if|unless)[ ][^\n ]+ | raise[ ][^\n]+[ ](?:if|unless)[ ][^\n ]+
       | (?:{_TYPE}[ ]+)?{_PATH}(?:,[ ]*{_PATH})*[ ]*(?::=|[-+*/%|&^.]?=|\|\|=|&&=|<<=|>>=|\?\?=)(?![=>])[ ]*(?:{_VALUE}|[^\n]*[;{{])
-      | {_PATH}\([^\n]*\)(?:(?:\.|->|::|&\.){_NAME}(?:\([^\n]*\))?)*(?:[ ]*[-+*/%][ ]*[\w.]+)?[ ]*
+      | {_PATH}{_ARGUMENTS}(?:(?:\.|->|::|&\.){_NAME}(?:{_ARGUMENTS})?)*(?:[ ]*[-+*/%][ ]*[\w.]+)?[ ]*
       | (?:await|yield|raise|throw|delete|del|echo|puts|print|assert|require|include|import)[ ]+
         (?:{_PATH}\([^\n]*\)|["'<$:@][^\n]*|{_PATH};|\w*\[[^\n]*|[^\n]*[=!<>]=[^\n]*)
       | [a-z_]\w*[ ](?::\w+|\w+:[ ][@:"'\[{{])[^\n]* | lambda[ \w,]*:[^\n]*
@@ -75,18 +76,26 @@ _PROSE = re.compile(
     r"|\b(?:the|an|is|are|to|of|on|by) [a-z]"
 )
 _LINES = 12
+_LONGEST_LINE = 200  # The time of the patterns grows with the cube of it.
+
+
+def may_be_code(text: str) -> bool:
+    """Whether a text has anything of code, which is told much sooner than whether it is."""
+    return bool(_MAY_BE_CODE.search(text))
 
 
 def is_code(text: str) -> bool:
     """Whether the first line of a text is a statement, and at least half of the next ones are."""
     first, _, others = text.partition("\n")
-    if not _MAY_BE_CODE.search(first) or not _is_statement(first):
+    if not may_be_code(first) or not _is_statement(first):
         return False
     lines = [line for line in others.split("\n", _LINES)[:_LINES] if line.strip()]
     return 2 * sum(map(_is_statement, lines)) >= len(lines)
 
 
 def _is_statement(line: str) -> bool:
+    if len(line) > _LONGEST_LINE:
+        return False
     bare = _STRING_OR_COMMENT.sub('""', line).rstrip()
     if _CODE.fullmatch(bare):
         return True
