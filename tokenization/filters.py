@@ -2,8 +2,8 @@
 
 The paper keeps a function whose summary is English and has 3 to 256 tokens and whose body has more than one line. The
 other rules drop what teaches nothing or lets a pair be matched by its form: stubs, tests, methods that every class has,
-text that is no description, code that was commented out. A token of a summary is a run of letters, digits and underscores; one that is a number does
-not count among the fewest.
+text that is no description, code that was commented out. A token of a summary is a run of letters, digits and
+underscores; one that is a number does not count among the fewest.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def rejection_reason(function: Function, language: str) -> Rejection | None:
 
 def _lines_of_summary(function: Function) -> str:
     """The paragraph of the documentation that the summary is of, in its lines."""
-    beginning = re.compile(r"\s+".join(map(re.escape, function.summary[:_BEGINNING].split()[:-1] or [function.summary])))
+    beginning = re.compile(
+        r"\s+".join(map(re.escape, function.summary[:_BEGINNING].split()[:-1] or [function.summary]))
+    )
     found = (beginning.search(paragraph) for paragraph in function.documentation.split("\n\n"))
     first = next(filter(None, found), None)
     return first.string[first.start() :] if first else function.summary

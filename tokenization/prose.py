@@ -1,8 +1,8 @@
 """Whether a text is code: what was commented out above a function documents nothing.
 
-Contract: a description is never taken for code because it names things of code. `is_code` asks that whole lines read as
-statements, the first one and at least half of the others; formulas and grammars do not. Measured on the summaries of our
-corpus, see docs/languages.md.
+Contract: a description is never taken for code because it names things of code. `is_code` asks that whole lines read
+as statements, the first one and at least half of the others; formulas and grammars do not. Measured on the summaries of
+our corpus, see docs/languages.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _TYPE = (
     r"|[\w:]+<[^\n]*>)"
 )
 _VALUE = (
-    rf"(?:-?[\d.]+\w*(?:[ ]*[-+*/%<>=&|?;][^\n]*)?|[\"'\[{{:][^\n]*|(?:new|await|!|not)[ ]+[^\n]*|true|false|True|False|null|nil|None|NULL"
+    rf"(?:-?[\d.]+\w*(?:[ ]*[-+*/%<>=&|?;][^\n]*)?|[\"'\[{{:][^\n]*|(?:new|await|!|not)[ ]+[^\n]*"
+    rf"|true|false|True|False|null|nil|None|NULL"
     rf"|{_PATH}\([^\n]*\)[^\n]*|{_NAME}(?:\.|->|::)[^\n]*)"
 )
 _OPERATOR = r"[ ]*(?:[=!<>]=|[<>]|=~|&&|\|\|)[ ]*[^\n]+"
@@ -26,23 +27,29 @@ _OPERATOR = r"[ ]*(?:[=!<>]=|[<>]|=~|&&|\|\|)[ ]*[^\n]+"
 _CODE = re.compile(
     rf"""[ \t]*+(?:
         (?:async[ ])?(?:def|fn)[ ]+[\w.]+[?!=]?[ ]*\([^\n]*
-      | (?:export[ ])?(?:default[ ])?(?:async[ ]|go[ ])?func(?:tion)?\b[ *]*(?:\([^()\n]*\)[ ]*)?[\w$]*\([^\n]*[)\w\]][ ]*[{{;]?
+      | (?:export[ ])?(?:default[ ])?(?:async[ ]|go[ ])?func(?:tion)?\b[ *]*(?:\([^()\n]*\)[ ]*)?
+        [\w$]*\([^\n]*[)\w\]][ ]*[{{;]?
       | (?:export[ ])?(?:default[ ])?(?:async[ ])?func(?:tion)?\b[ *]*(?:\([^()\n]*\)[ ]*)?[\w$]*[ ]*\([^\n]*\{{[^\n]*
       | (?:(?:public|private|protected|internal|static|final|virtual|override|abstract|inline|extern|async)[ ]+)+
         [\w<>\[\],.:*&? ]*\w\([^()\n]*\)[^\n.]*
-      | {_TYPE}[ ]+[*&]*{_NAME}[ ]*(?:\([^\n]*\)[ ]*[{{;]?|=[^\n]*[;{{(]|;|\[[^\n]*;|=[ ]*{_VALUE})
+      | {_TYPE}[ ]+[*&]*{_NAME}[ ]*
+        (?:\([^\n]*\)[ ]*[{{;]?|=[^\n]*[;{{(]|;|\[[^\n]*;|=[ ]*{_VALUE})
       | [\w:]+[ ][*&]*{_NAME}[ ]*=[^\n]*;
       | (?:class|interface|struct|enum|namespace|module)[ ]+[\w:.]+(?:[ ]*[:<(][^\n]*)?[ ]*[{{:]
       | class[ ]+[A-Z][\w:]*[ ]+<[ ]+[A-Z][\w:]*
-      | (?:\}}[ ]*)?(?:if|else[ ]if|elsif|elif|while|for|foreach|switch|catch)[ ]*\([^\n]*(?:\)[ ]*\{{|[;{{}}]|[|&]{{2}})
+      | (?:\}}[ ]*)?(?:if|else[ ]if|elsif|elif|while|for|foreach|switch|catch)[ ]*
+        \([^\n]*(?:\)[ ]*\{{|[;{{}}]|[|&]{{2}})
       | (?:if|elif|while|for|switch)[ ][^\n]*\{{ | case[ ](?:[\d"'][^\n]*|[\w.]+): | defer[ ]{_PATH}\([^\n]*
-      | for[ ]\w+(?:,[ ]?\w+)?[ ](?::=|in)[ ][^\n ]*: | with[ ]{_PATH}\([^\n]*\)(?:[ ]as[ ]\w+)?: | (?:try|else|finally):
+      | for[ ]\w+(?:,[ ]?\w+)?[ ](?::=|in)[ ][^\n ]*:
+      | with[ ]{_PATH}\([^\n]*\)(?:[ ]as[ ]\w+)?: | (?:try|else|finally):
       | (?:if|elif|while)[ ](?:not[ ])?{_PATH}(?:\([^\n]*\))?(?:[ ]*(?:[=!<>]=|[<>])[ ]*[\w."']+)?:
       | (?:return|break|continue|goto|throw|raise)\b[^\n.]*; | return[ ](?:if|unless)[ ]!?[\w.]+\?
-      | (?:[@$]\w+|(?:self|this)(?:\.|->)\w+)[ ]*[-+*/|]?=[ ][^\n]+ | {_PATH}(?:\+\+|--); | {_PATH}[ ]*<<[^\n]*; | {_PATH}[ ]*[-+*/%|&]=[ ]*[^\n ]+
+      | (?:[@$]\w+|(?:self|this)(?:\.|->)\w+)[ ]*[-+*/|]?=[ ][^\n]+
+      | {_PATH}(?:\+\+|--); | {_PATH}[ ]*<<[^\n]*; | {_PATH}[ ]*[-+*/%|&]=[ ]*[^\n ]+
       | {_PATH}\([^\n]*\)[ ]*(?:;|\{{|do\b[^\n]*|\{{[ ]*\|[^\n]*)
       | {_PATH}[ ]do(?:[ ]\|[^|\n]*\|)?
-      | from[ ][\w.]+[ ]import[ ][\w*, ]+ | import[ ][\w.*{{}}, ]+(?:;|[ ]from[ ]["'][^\n]*) | (?:using|package)[ ][\w.]+;
+      | from[ ][\w.]+[ ]import[ ][\w*, ]+
+      | import[ ][\w.*{{}}, ]+(?:;|[ ]from[ ]["'][^\n]*) | (?:using|package)[ ][\w.]+;
       | \#[ ]?(?:include[ ]*[<"]|define[ ]+\w|ifn?def[ ]+\w|if[ ]+(?:0|1|defined|!)|endif|undef[ ])[^\n]*
       | [{{}}()\[\];,]++ | (?:end|else|begin|do|\}}[ ]*else[ ]*\{{|\}}[ ]*catch[^\n]*|end[.)][^\n]*|pass)[;,]?
     )[ \t]*""",
@@ -56,7 +63,8 @@ _LIKE_CODE = re.compile(
       | (?:if|unless|while|until|elsif)[ ](?:!|not[ ])?{_PATH}(?:{_OPERATOR}|\([^\n]*\)|(?<=[?!])|[ ]*[-+*/%][ ]*[^\n]+)
       | (?:if|unless|while|until|elsif)[ ](?:!|@|\w+\.)[^\n]*
       | return[ ]+(?:{_VALUE}|{_PATH}) | return[ ](?:if|unless)[ ][^\n ]+ | raise[ ][^\n]+[ ](?:if|unless)[ ][^\n ]+
-      | (?:{_TYPE}[ ]+)?{_PATH}(?:,[ ]*{_PATH})*[ ]*(?::=|[-+*/%|&^.]?=|\|\|=|&&=|<<=|>>=|\?\?=)(?![=>])[ ]*(?:{_VALUE}|[^\n]*[;{{])
+      | (?:{_TYPE}[ ]+)?{_PATH}(?:,[ ]*{_PATH})*[ ]*
+        (?::=|[-+*/%|&^.]?=|\|\|=|&&=|<<=|>>=|\?\?=)(?![=>])[ ]*(?:{_VALUE}|[^\n]*[;{{])
       | {_PATH}{_ARGUMENTS}(?:(?:\.|->|::|&\.){_NAME}(?:{_ARGUMENTS})?)*(?:[ ]*[-+*/%][ ]*[\w.]+)?[ ]*
       | (?:await|yield|raise|throw|delete|del|echo|puts|print|assert|require|include|import)[ ]+
         (?:{_PATH}\([^\n]*\)|["'<$:@][^\n]*|{_PATH};|\w*\[[^\n]*|[^\n]*[=!<>]=[^\n]*)
@@ -72,7 +80,8 @@ _MAY_BE_CODE = re.compile(
 )
 _STRING_OR_COMMENT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|//[^\n]*|/\*[^\n]*|(?<=[;{} )])#[^\n]*")
 _PROSE = re.compile(
-    r"(?<![\w.(])(?!return\b|else\b|if\b|unless\b|while\b|elsif\b|for\b|with\b|not\b)[A-Za-z]?[a-z]+,? [a-z]+(?:'s)?,? [a-z]{2,}(?![\w(.])"
+    r"(?<![\w.(])(?!return\b|else\b|if\b|unless\b|while\b|elsif\b|for\b|with\b|not\b)"
+    r"[A-Za-z]?[a-z]+,? [a-z]+(?:'s)?,? [a-z]{2,}(?![\w(.])"
     r"|\b(?:the|an|is|are|to|of|on|by) [a-z]"
 )
 _LINES = 12

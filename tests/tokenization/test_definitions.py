@@ -1,4 +1,4 @@
-"""Functions that a reader finds at once: wrapped ones, those that macros make, those behind what a grammar cannot read."""
+"""Functions that a reader finds at once: wrapped, made by macros, or behind what a grammar cannot read."""
 
 import ast
 import inspect
@@ -25,7 +25,11 @@ WRAPPED = [
     "const show = /** @type {Show} */ ((x) => ‹›);",
     "const show = Object.assign((x) => ‹›, { displayName: 'Show' });",
 ]
-FIELDS = ["show = debounce((x) => ‹›, 10);", "show = useCallback(async (x) => ‹›, []);", "#show = throttle(function (x) ‹›);"]
+FIELDS = [
+    "show = debounce((x) => ‹›, 10);",
+    "show = useCallback(async (x) => ‹›, []);",
+    "#show = throttle(function (x) ‹›);",
+]
 TYPED = [
     "export const show = ((x: X) => ‹›) as Show;",
     "export const show = ((x: X) => ‹›) satisfies Show;",
@@ -91,7 +95,9 @@ MACROS = [
 
 
 @pytest.mark.parametrize("language", ["c", "cpp"])
-@pytest.mark.parametrize("around", ["‹›", "#ifdef A\n‹›\n#endif", 'extern "C" {\n‹›\n}', "int g(int a) { return a; }\n\n‹›\n"])
+@pytest.mark.parametrize(
+    "around", ["‹›", "#ifdef A\n‹›\n#endif", 'extern "C" {\n‹›\n}', "int g(int a) { return a; }\n\n‹›\n"]
+)
 @pytest.mark.parametrize("macro", MACROS)
 def test_a_function_made_by_a_macro_is_found(language, around, macro):
     text = around.replace("‹›", f"/* Shows the sum to the user. */\n{macro}{C_BODY}")
@@ -143,12 +149,13 @@ def test_a_name_behind_the_arguments_of_a_macro():
 
 
 HEREDOCS = [
-    'text = <<~ABC\n    Top\n    #{\n      <<~DEF\n        Middle\n      DEF\n    }\n    Bottom\n  ABC',
-    'text = <<~ABC\n    #{call(<<~DEF)}\n      Middle #{name}\n    DEF\n    Bottom\n  ABC',
+    "text = <<~ABC\n    Top\n    #{\n      <<~DEF\n        Middle\n      DEF\n    }\n    Bottom\n  ABC",
+    "text = <<~ABC\n    #{call(<<~DEF)}\n      Middle #{name}\n    DEF\n    Bottom\n  ABC",
     'text = <<-"ABC".strip\n    #{rows.map { |row| <<-DEF }.join}\n      #{row}\n    DEF\n  ABC',
-    'sql <<~ABC, <<~XYZ\n    #{if name\n        <<~DEF\n          Middle\n        DEF\n      end}\n  ABC\n    Last\n  XYZ',
-    'text = <<~ABC\n    #{ { a: <<~DEF } }\n      Middle\n    DEF\n  ABC',
-]  # fmt: skip
+    "sql <<~ABC, <<~XYZ\n    #{if name\n        <<~DEF\n"
+    "          Middle\n        DEF\n      end}\n  ABC\n    Last\n  XYZ",
+    "text = <<~ABC\n    #{ { a: <<~DEF } }\n      Middle\n    DEF\n  ABC",
+]
 
 
 @pytest.mark.parametrize("heredoc", HEREDOCS)
@@ -164,8 +171,19 @@ def test_what_follows_a_nested_here_document_is_found(heredoc):
 @pytest.mark.parametrize("blank", [blank_attributes, blank_nested_heredocs])
 @pytest.mark.parametrize(
     "piece",
-    ["int * __attribute__((used)) ", "* __attribute__((", "* __declspec(", "(", "__", "x = <<~A\n #{<<~B}\n B\nA\n", "<<~A\n#{<<~B\n", "#{", "{<<~A", "}\n"],
-)  # fmt: skip
+    [
+        "int * __attribute__((used)) ",
+        "* __attribute__((",
+        "* __declspec(",
+        "(",
+        "__",
+        "x = <<~A\n #{<<~B}\n B\nA\n",
+        "<<~A\n#{<<~B\n",
+        "#{",
+        "{<<~A",
+        "}\n",
+    ],
+)
 def test_blanks_keep_positions_and_take_linear_time(blank, piece):
     data = piece.encode() * 20_000
     blanked = blank(data)
@@ -175,15 +193,46 @@ def test_blanks_keep_positions_and_take_linear_time(blank, piece):
 
 
 DOCSTRINGS = [
-    '"It does it."', "'''It\n    does it.'''", '("It does it.")', '((("It does it.")))', '("It " "does it.")', '"It " \'does it.\'',
-    '("It "  # it\'s\n     "does it.")', '"It " \\\n     "does it."', 'r"It does \\it."', 'u"It does it."', 'R"It does it."',
-    '"\\x49t does\\u0020it."', '"It does it."; x = 1', '("It does it."); x = 1', '(  # first\n     "It does it."\n    )',
-    'b"It does it."', 'rb"It does it."', 'f"It does it."', '"It " f"does it."', '("It " f"{x} it.")', '"It " + "does it."',
-    '("It " + "does it.")', '"It does it.",', '("It does it.",)', '("It %s it." % 1)', '"It does it.".strip()', '["It does it."]',
-    'text = "It does it."', '("It does it." if x else "")', '(lambda: "It does it.")', '("It "\n     # c\n     f"does it.")',
-    '"" "It does it."', '""',
-]  # fmt: skip
-HEADS = ["def f(x):\n    {}\n    y = 1\n    return y\n", "def f(x):\n    # c\n\n    {}\n    y = 1\n    return y\n", "@dec\nasync def f(x): {}\n", "def f(x):\n    {}\n"]  # fmt: skip
+    '"It does it."',
+    "'''It\n    does it.'''",
+    '("It does it.")',
+    '((("It does it.")))',
+    '("It " "does it.")',
+    "\"It \" 'does it.'",
+    '("It "  # it\'s\n     "does it.")',
+    '"It " \\\n     "does it."',
+    'r"It does \\it."',
+    'u"It does it."',
+    'R"It does it."',
+    '"\\x49t does\\u0020it."',
+    '"It does it."; x = 1',
+    '("It does it."); x = 1',
+    '(  # first\n     "It does it."\n    )',
+    'b"It does it."',
+    'rb"It does it."',
+    'f"It does it."',
+    '"It " f"does it."',
+    '("It " f"{x} it.")',
+    '"It " + "does it."',
+    '("It " + "does it.")',
+    '"It does it.",',
+    '("It does it.",)',
+    '("It %s it." % 1)',
+    '"It does it.".strip()',
+    '["It does it."]',
+    'text = "It does it."',
+    '("It does it." if x else "")',
+    '(lambda: "It does it.")',
+    '("It "\n     # c\n     f"does it.")',
+    '"" "It does it."',
+    '""',
+]
+HEADS = [
+    "def f(x):\n    {}\n    y = 1\n    return y\n",
+    "def f(x):\n    # c\n\n    {}\n    y = 1\n    return y\n",
+    "@dec\nasync def f(x): {}\n",
+    "def f(x):\n    {}\n",
+]
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -160,17 +160,26 @@ def test_markup_of_ruby(raw, expected):
     [
         ("// F godoc\n// @Summary      Shows an account\n// @Tags a\n// @Router /a/{id} [get]", "Shows an account"),
         ("// F shows an account.\n// @Description More of it.\n// @Router /a [get]", "F shows an account."),
-        ("// @Description Shows an account\n// @Param id path int true \"ID\"", "Shows an account"),
-        ("// @Title Shows an account\n// @Param id path int true \"ID\"", "Shows an account"),
+        ('// @Description Shows an account\n// @Param id path int true "ID"', "Shows an account"),
+        ('// @Title Shows an account\n// @Param id path int true "ID"', "Shows an account"),
         ("/*\nF godoc\n@Summary Shows an account\n@Router /a [get]\n*/", "Shows an account"),
         ("// @Router /a [get]\n// @Success 200 {object} A", ""),
-        ("// swagger:operation GET /a a repoGet\n// ---\n// summary: Shows an account\n// produces:\n// - x", "Shows an account"),
+        (
+            "// swagger:operation GET /a a repoGet\n// ---\n// summary: Shows an account\n// produces:\n// - x",
+            "Shows an account",
+        ),
         ("// swagger:operation GET /a a repoGet\n// ---\n// produces:\n// - application/json", ""),
-        ("// swagger:route GET /a a listA\n//\n// Lists the accounts.\n//\n// responses:\n//   200: ok", "Lists the accounts."),
+        (
+            "// swagger:route GET /a a listA\n//\n// Lists the accounts.\n//\n// responses:\n//   200: ok",
+            "Lists the accounts.",
+        ),
         ("// F lists the accounts.\n// swagger:route GET /a a listA", "F lists the accounts."),
         ("// swagger:meta", ""),
         ("// swagger:parameters a b", ""),
-        ("// +kubebuilder:rbac:groups=a,verbs=get;list\n// +k8s:deepcopy-gen=true\n// F lists the accounts.", "F lists the accounts."),
+        (
+            "// +kubebuilder:rbac:groups=a,verbs=get;list\n// +k8s:deepcopy-gen=true\n// F lists the accounts.",
+            "F lists the accounts.",
+        ),
         ("//+kubebuilder:object:root=true\n//+genclient\n// F lists the accounts.", "F lists the accounts."),
         ("/*\n+kubebuilder:validation:Optional\nF lists the accounts.\n*/", "F lists the accounts."),
         ("//go:generate mockgen -source=a.go\n// F lists the accounts.\n//nolint:all // why", "F lists the accounts."),
@@ -179,7 +188,7 @@ def test_markup_of_ruby(raw, expected):
         ("// #nosec G101\n// F lists the accounts.", "F lists the accounts."),
         ("// F lists the accounts of name@example.com and a+b.", "F lists the accounts of name@example.com and a+b."),
     ],
-)  # fmt: skip
+)
 def test_annotations_of_go(raw, expected):
     assert summary(raw, "godoc", "F") == expected
 
@@ -187,7 +196,10 @@ def test_annotations_of_go(raw, expected):
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ("/// Returns the **larger** of `a` and [b][Class#b(int)].\n///\n/// @param a it", "Returns the larger of a and b."),
+        (
+            "/// Returns the **larger** of `a` and [b][Class#b(int)].\n///\n/// @param a it",
+            "Returns the larger of a and b.",
+        ),
         ("/// Calls [#run()] of [Class#run(int, int)] and [Class], a[i].", "Calls run of Class.run and Class, a[i]."),
         ("/// Does it\n/// ```java\n/// f();\n/// ```", "Does it"),
         ("/// Does {@code it} of {@link A#b}.\n/// # More", "Does it of A.b."),
@@ -199,12 +211,31 @@ def test_markdown_of_java(raw, expected):
 
 
 MARKS = [
-    "===== Public functions of the package =====", "---------- Helpers that are used by all ----------", "---- Helpers of the class",
-    "Helpers of the class ----", "~~~~~ Helpers of the class ~~~~~", "*** Helpers of the class ***", "+-+-+-+ Helpers +-+-+-+",
-    "{{{ proto int foo(int a)", "{{{ foo_bar()", "{{{", "}}}", "}}} end of foo", "region Helpers of the class", "#region Helpers",
-    "endregion", "#endregion Helpers", '<editor-fold desc="Helpers of the class">', "MARK: - Helpers of the class",
-    "#pragma mark - Helpers", "GET /users/1", "PUT, PATCH /users/:id", "eslint-disable no-console", "NOSONAR why", "phpcs:disable A",
-]  # fmt: skip
+    "===== Public functions of the package =====",
+    "---------- Helpers that are used by all ----------",
+    "---- Helpers of the class",
+    "Helpers of the class ----",
+    "~~~~~ Helpers of the class ~~~~~",
+    "*** Helpers of the class ***",
+    "+-+-+-+ Helpers +-+-+-+",
+    "{{{ proto int foo(int a)",
+    "{{{ foo_bar()",
+    "{{{",
+    "}}}",
+    "}}} end of foo",
+    "region Helpers of the class",
+    "#region Helpers",
+    "endregion",
+    "#endregion Helpers",
+    '<editor-fold desc="Helpers of the class">',
+    "MARK: - Helpers of the class",
+    "#pragma mark - Helpers",
+    "GET /users/1",
+    "PUT, PATCH /users/:id",
+    "eslint-disable no-console",
+    "NOSONAR why",
+    "phpcs:disable A",
+]
 COMMENTS = {"doxygen": "// {}", "godoc": "// {}", "rdoc": "# {}", "javadoc": "/// {}", "xmldoc": "/// {}"}
 
 

@@ -1,4 +1,4 @@
-"""The same functions come out of a text however its lines end, and whether or not a byte order mark stands before it."""
+"""The same functions come out of a text however its lines end, with a byte order mark or without."""
 
 import pytest
 from open_codesage.tokenization import LANGUAGES, Function, extract_functions, language_of_path
@@ -10,20 +10,34 @@ DASHES = "-" * 40
 RULE = {
     "c": [
         f"/*{DASHES}\n * Reads the settings of the shop.\n *{DASHES}*/",
-        "/**************************************\n * Reads the settings of the shop.    *\n **************************************/",
+        "/**************************************\n"
+        " * Reads the settings of the shop.    *\n **************************************/",
         f"//{DASHES}\n// Reads the settings of the shop.\n//{DASHES}",
         "/* clang-format off\n * Reads the settings of the shop.\n */",
     ],
-    "cpp": [f"///{DASHES}\n/// Reads the settings of the shop.\n///", "/*!\n  \\brief Reads the settings of the shop.\n\n  More.\n*/"],
+    "cpp": [
+        f"///{DASHES}\n/// Reads the settings of the shop.\n///",
+        "/*!\n  \\brief Reads the settings of the shop.\n\n  More.\n*/",
+    ],
     "csharp": ["/// <summary>\n/// Reads the settings\n/// of the shop.\n/// </summary>\n/// <returns>It.</returns>"],
-    "go": ["//go:noinline\n// Reads the settings of the shop.\n//\n// +build linux", f"// {DASHES}\n// Reads the settings of the shop.\n//nolint:all"],
-    "java": ["/**\n * Reads the settings of the shop.\n *\n * @return it\n */", "/// Reads the settings\n/// of the shop.\n///\n/// @return it"],
+    "go": [
+        "//go:noinline\n// Reads the settings of the shop.\n//\n// +build linux",
+        f"// {DASHES}\n// Reads the settings of the shop.\n//nolint:all",
+    ],
+    "java": [
+        "/**\n * Reads the settings of the shop.\n *\n * @return it\n */",
+        "/// Reads the settings\n/// of the shop.\n///\n/// @return it",
+    ],
     "javascript": ["/**\n * Reads the settings of the shop.\n * @returns {string} it\n */"],
     "typescript": ["/**\n * @description\n * Reads the settings of the shop.\n * @returns it\n */"],
     "php": ["/**\n * Reads the settings\n * of the shop.\n *\n * @return string\n */"],
-    "ruby": ["# rubocop:disable All\n# Reads the settings of the shop.\n#\n# @return [String]", "=begin\nReads the settings of the shop.\n=end", "##\n# :method: f\n# Reads the settings of the shop."],
+    "ruby": [
+        "# rubocop:disable All\n# Reads the settings of the shop.\n#\n# @return [String]",
+        "=begin\nReads the settings of the shop.\n=end",
+        "##\n# :method: f\n# Reads the settings of the shop.",
+    ],
     "python": [],
-}  # fmt: skip
+}
 CODE = {
     "csharp": "class A {\n‹doc›\nvoid F(int a)\n{\n\tint b = a;\n\tLog(b);\n}\n}\n",
     "java": "class A {\n‹doc›\nvoid f(int a)\n{\n\tint b = a;\n\tlog(b);\n}\n}\n",

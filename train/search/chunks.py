@@ -26,7 +26,19 @@ _LONGEST_SIGNATURE = 200
 
 # What decides which texts are indexed for a file, and their lines, in packages below `open_codesage`.
 SOURCES = {
-    "tokenization": ("documentation", "excerpts", "functions", "languages", "nesting", "source"),
+    "tokenization": (
+        "comments",
+        "conventions",
+        "definitions",
+        "documentation",
+        "excerpts",
+        "functions",
+        "languages",
+        "marks",
+        "nesting",
+        "source",
+        "unreadable",
+    ),
     "train.evaluation": ("bm25", "signature"),
     "train.search": ("chunks",),
 }
