@@ -7,11 +7,11 @@ The language's row says what a documentation comment looks like. It belongs to t
   the parameters of a template or of the function. Not inside brackets that open there: that is documentation of a
   parameter.
 
-Where every comment may be documentation (C, Go, Ruby), one that stands behind code in its line speaks of that code. In a
-header it documents the function only if nothing else does, or if more of the header follows in its line.
+Where every comment may be documentation (C, Go, Ruby), one that stands behind code in its line speaks of that code. In
+a header it documents the function only if nothing else does, or if more of the header follows in its line.
 
-A comment that is documentation by its form (`/** … */`, not `# …`) is taken out of the code wherever it stands, whatever
-it documents: a parameter, a class in a function, a method that is not extracted.
+A comment that is documentation by its form (`/** … */`, not `# …`) is taken out of the code wherever it stands,
+whatever it documents: a parameter, a class in a function, a method that is not extracted.
 """
 
 from __future__ import annotations

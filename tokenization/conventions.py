@@ -110,7 +110,8 @@ _GO_DIRECTIVE = re.compile(
 )
 # What go-swagger reads as YAML: the summary is all of it that is prose.
 _GO_OPERATION = re.compile(
-    r"^[ \t]*swagger:operation\b[^\n]*(?:\n(?![ \t]*summary:)[^\n]*)*(?:\n[ \t]*summary:[ \t]*([^\n]*)(?s:.*))?", re.MULTILINE
+    r"^[ \t]*swagger:operation\b[^\n]*(?:\n(?![ \t]*summary:)[^\n]*)*(?:\n[ \t]*summary:[ \t]*([^\n]*)(?s:.*))?",
+    re.MULTILINE,
 )
 _GO_NAME_ONLY = re.compile(r"\A\s*\w+[ \t]+godoc[ \t]*$", re.MULTILINE)
 
@@ -145,7 +146,7 @@ _HASH_HIDDEN = re.compile(r"^--[ \t]*\n(?s:.*?)(?:^\+\+[ \t]*$|\Z)", re.MULTILIN
 def _unwrap_hash_comment(raw: str) -> str:
     """The lines of a comment between =begin and =end, or of line comments without directives and rules."""
     if raw.startswith("=begin"):
-        return re.sub(r"\A=begin[^\n]*|^=end[^\n]*\Z", "", raw, flags=re.MULTILINE)
+        return re.sub(r"\A=begin[^\n]*|^=end[^\n]*\s*\Z", "", raw, flags=re.MULTILINE)
     lines = (re.sub(r"\A[ \t]*#+ ?", "", line) for line in raw.splitlines())
     return _HASH_HIDDEN.sub("", "\n".join("" if _HASH_DIRECTIVE.fullmatch(line) else line for line in lines))
 
@@ -157,13 +158,14 @@ _C_DIRECTIVE = re.compile(
     re.IGNORECASE,
 )
 # /****** Section ******/, but a sentence
+_LONGEST_BANNER = 200
 _C_BANNER = re.compile(r"\s*/\*{4,}[^\n]*[^\s*.!?][ \t]*\*{4,}/\s*")
 _RULE = re.compile(r"[ \t]*[-=*#~_+/<>|]{3,}[ \t]*")
 
 
 def _unwrap_c_comment(raw: str) -> str:
     """The lines of a block comment, boxed or not, or of line comments, without directives and rules."""
-    if _C_BANNER.fullmatch(raw):
+    if len(raw) <= _LONGEST_BANNER and _C_BANNER.fullmatch(raw):
         return ""
     if raw.startswith("/*"):
         text = re.sub(r"(?<=\s)[*|]+[ \t]*$", "", _unwrap_block_comment(raw), flags=re.MULTILINE)
@@ -322,9 +324,12 @@ CONVENTIONS: dict[str, Convention] = {
         ),
         # annotations of swaggo and its like: @Summary text, @Router /path [get]
         end=re.compile(
-            r"^[ \t]*(?:Deprecated:|BUG\(\w+\)|TODO\b|FIXME\b|XXX\b|#\s|Examples?:[ \t]*$|@[A-Za-z]|---[ \t]*$)", re.MULTILINE
+            r"^[ \t]*(?:Deprecated:|BUG\(\w+\)|TODO\b|FIXME\b|XXX\b|#\s|Examples?:[ \t]*$|@[A-Za-z]|---[ \t]*$)",
+            re.MULTILINE,
         ),
-        description=re.compile(r"^[ \t]*@(?:Summary|Description|Title|summary|description|title)\b[ \t:]*", re.MULTILINE),
+        description=re.compile(
+            r"^[ \t]*@(?:Summary|Description|Title|summary|description|title)\b[ \t:]*", re.MULTILINE
+        ),
     ),
     "phpdoc": Convention(
         unwrap=_unwrap_block_comment,

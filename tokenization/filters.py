@@ -2,8 +2,8 @@
 
 The paper keeps a function whose summary is English and has 3 to 256 tokens and whose body has more than one line. The
 other rules drop what teaches nothing or lets a pair be matched by its form: stubs, tests, methods that every class has,
-text that is no description, code that was commented out. A token of a summary is a run of letters, digits and underscores; one that is a number does
-not count among the fewest.
+text that is no description, code that was commented out. A token of a summary is a run of letters, digits and
+underscores; one that is a number does not count among the fewest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from .functions import Function
 from .languages import LANGUAGES, resolve_language
-from .prose import is_code
+from .prose import is_code, may_be_code
 
 Rejection = Literal[
     "syntax_error",
@@ -81,7 +81,7 @@ def rejection_reason(function: Function, language: str) -> Rejection | None:
         "syntax_error": function.has_error,
         "no_summary": not tokens,
         "no_description": bool(_NO_DESCRIPTION.match(function.summary)),
-        "commented_out": is_code(_lines_of_summary(function)),
+        "commented_out": may_be_code(function.summary) and is_code(_lines_of_summary(function)),
         "summary_too_short": sum(not token.isdecimal() for token in tokens) < _FEWEST_TOKENS,
         "summary_too_long": len(tokens) > _MOST_TOKENS,
         "not_english": not _is_english(function.summary, tokens),
@@ -98,11 +98,12 @@ def rejection_reason(function: Function, language: str) -> Rejection | None:
 
 def _lines_of_summary(function: Function) -> str:
     """The paragraph of the documentation that the summary is of, in its lines."""
-    beginning = function.summary[:_BEGINNING].split()
-    for paragraph in function.documentation.split("\n\n"):
-        if beginning and (at := " ".join(paragraph.split()).find(" ".join(beginning))) >= 0:
-            return paragraph if at == 0 else paragraph[paragraph.find(beginning[0]) :]
-    return function.summary
+    beginning = re.compile(
+        r"\s+".join(map(re.escape, function.summary[:_BEGINNING].split()[:-1] or [function.summary]))
+    )
+    found = (beginning.search(paragraph) for paragraph in function.documentation.split("\n\n"))
+    first = next(filter(None, found), None)
+    return first.string[first.start() :] if first else function.summary
 
 
 def _is_english(summary: str, tokens: list[str]) -> bool:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .comments import attach_comments
-from .definitions import Definition, Definitions
 from .conventions import CONVENTIONS
+from .definitions import Definition, Definitions
 from .documentation import clean, summarize
 from .excerpts import Span, excerpt
 from .source import DEFAULT_LIMITS, Limits, Source, parse

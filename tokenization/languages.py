@@ -100,8 +100,8 @@ class Language:
     ambiguous: re.Pattern[str] | None = None
 
 
-# A tag that says what is documented here, if it is no function (or one that is called with `new`); some say so only where
-# no other one speaks of a function. What belongs to a @module, or fires an @event, is documented right above it.
+# A tag that says what is documented here, if it is no function (or one that is called with `new`); some say so only
+# where no other one speaks of a function. What belongs to a @module, or fires an @event, is documented right above it.
 _JSDOC = re.compile(
     r"/\*\*(?![*/])(?!(?s:.)*?[\s*]@(?:callback|class|constructor|file|fileoverview|interface|license|overview"
     r"|packageDocumentation|record|typedef)\b)"

@@ -1,6 +1,6 @@
 """Source text as a syntax tree, under limits, with byte positions mapped back to characters.
 
-Contract: positions in the tree are positions in the text that is tokenized; nothing is inserted or taken out in between.
+Contract: positions in the tree are positions in the text that is tokenized; nothing is put in or taken out.
 What the parser is handed differs from the text in single bytes only: a carriage return alone is a line feed, and what a
 grammar cannot read is blank (`unreadable`). tree-sitter counts UTF-8 bytes, tokenizers count characters; `Source` maps.
 
@@ -313,8 +313,7 @@ def definition_of(language: str, names: Sequence[str] = ("identifiers.scm", "bui
 
 
 def _spelled(value: object) -> str:
-    """A value of the table in the same letters in every process: a set has its own order, long patterns are
-    cut, a function has an address."""
+    """A value of the table in the same letters in every process: sets, long patterns and functions need care."""
     if isinstance(value, frozenset):
         return repr(sorted(value))
     if callable(value):

@@ -49,7 +49,7 @@ POSITIONS = [
     ("go", f"func (c *Cart) {PLAIN} Add(price int) int‹body›"),
     ("go", f"func Add(price int) {PLAIN} int‹body›"),
     ("java", f"class Cart {{\n  @Override\n  {BLOCK}\n  public int add(int price)‹body›}}"),
-    ("java", f"class Cart {{\n  @Deprecated {BLOCK} @SuppressWarnings({{\"a\", \"b\"}})\n  int add(int price)‹body›}}"),
+    ("java", f'class Cart {{\n  @Deprecated {BLOCK} @SuppressWarnings({{"a", "b"}})\n  int add(int price)‹body›}}'),
     ("java", f"class Cart {{\n  public\n  {BLOCK}\n  static final int add(int price)‹body›}}"),
     ("java", f"class Cart {{\n  public <T> {BLOCK} int add(T price)‹body›}}"),
     ("java", f"class Cart {{\n  int {BLOCK} add(int price)‹body›}}"),
@@ -107,15 +107,32 @@ def test_every_language_is_tried():
 
 
 OUTER = {
-    "java": "/** Makes the runner that is used here. */\nRunnable make(int words) {{\n  start();\n  return new Runnable() {{\n{}\n  }};\n}}",
-    "javascript": "/** Makes the runner that is used here. */\nfunction make(words) {{\n  start();\n  return {{\n{}\n  }};\n}}",
-    "typescript": "/** Makes the runner that is used here. */\nfunction make(words) {{\n  start();\n  return class {{\n{}\n  }};\n}}",
-    "php": "<?php\n/** Makes the runner that is used here. */\nfunction make($words) {{\n  start();\n  return new class {{\n{}\n  }};\n}}",
-    "cpp": "/** Makes the runner that is used here. */\nint make(int words) {{\n  start();\n  struct Run {{\n{}\n  }};\n  return 1;\n}}",
-    "csharp": "class A {{\n/// <summary>Makes the runner that is used here.</summary>\nint Make(int words) {{\n  start();\n{}\n  return 1;\n}}\n}}",
+    "java": (
+        "/** Makes the runner that is used here. */\nRunnable make(int words) {{\n"
+        "  start();\n  return new Runnable() {{\n{}\n  }};\n}}"
+    ),
+    "javascript": (
+        "/** Makes the runner that is used here. */\nfunction make(words) {{\n  start();\n  return {{\n{}\n  }};\n}}"
+    ),
+    "typescript": (
+        "/** Makes the runner that is used here. */\n"
+        "function make(words) {{\n  start();\n  return class {{\n{}\n  }};\n}}"
+    ),
+    "php": (
+        "<?php\n/** Makes the runner that is used here. */\n"
+        "function make($words) {{\n  start();\n  return new class {{\n{}\n  }};\n}}"
+    ),
+    "cpp": (
+        "/** Makes the runner that is used here. */\nint make(int words) {{\n"
+        "  start();\n  struct Run {{\n{}\n  }};\n  return 1;\n}}"
+    ),
+    "csharp": (
+        "class A {{\n/// <summary>Makes the runner that is used here.</summary>\n"
+        "int Make(int words) {{\n  start();\n{}\n  return 1;\n}}\n}}"
+    ),
     "python": 'def make(words):\n    """Makes the runner that is used here."""\n    start()\n{}\n    return 1\n',
     "ruby": "# Makes the runner that is used here.\ndef make(words)\n  start\n{}\n  1\nend",
-    "go": "// Makes the runner that is used here.\nfunc make(words int) int {{\n\tstart()\n{}\n\treturn 1\n}}",
+    "go": ("// Makes the runner that is used here.\nfunc make(words int) int {{\n\tstart()\n{}\n\treturn 1\n}}"),
 }
 INNER = [
     ("java", "    @Override\n    /** Runs the words that are inner. */\n    public void run() { go(); stop(); }"),
@@ -130,7 +147,11 @@ INNER = [
     ("php", "    #[A]\n    /** Runs the words that are inner. */\n    public function run() { go(); stop(); }"),
     ("php", "    /** Holds the words that are inner. */\n    private $held = 0;"),
     ("cpp", "    virtual\n    /// Runs the words that are inner.\n    int run() { go(); stop(); }"),
-    ("cpp", "    /// Makes the words that are inner.\n    Run() { go(); stop(); }\n    int held;  ///< The words that are inner."),
+    (
+        "cpp",
+        "    /// Makes the words that are inner.\n    Run() { go(); stop(); }\n"
+        "    int held;  ///< The words that are inner.",
+    ),
     ("csharp", "  static\n  /// <summary>Runs the words that are inner.</summary>\n  void Run() { Go(); Stop(); }"),
     ("python", '    class Run:\n        ("Runs the words " "that are inner.")\n        held = 1'),
     ("python", "    @once\n    async def run():\n        (('''Runs the words that are inner.'''))\n        go()"),
@@ -157,7 +178,11 @@ def test_documentation_of_what_is_inside_does_not_leak(language, inner):
         ("java", "class A { @B(/** The first of the words. */ 1) void f(int a) { go(); } }"),
         ("typescript", "function f({ a }: { /** The first of the words. */ a: string }) { go(); }"),
         ("c", "int f(int a /* the first of the words */, int b)\n{ go(); }"),
-        ("c", "int\nf(a, b)\n\tint a;\t/* the first of the words */\n\tchar *b;\n\t/* the second of the words */\n{ go(); }"),
+        (
+            "c",
+            "int\nf(a, b)\n\tint a;\t/* the first of the words */\n"
+            "\tchar *b;\n\t/* the second of the words */\n{ go(); }",
+        ),
         ("c", "int x; /* the first of the words */\nint f(int a)\n{ go(); }"),
         ("cpp", "template <class T /* the first of the words */>\nint f(T a)\n{ go(); }"),
         ("go", "func f(a int, // the first of the words\n\tb int) {\n\tgo_()\n}"),
@@ -186,7 +211,10 @@ def test_a_comment_behind_code_documents_only_what_nothing_else_does():
 
 
 def test_what_is_left_of_a_line_is_set_as_before():
-    text = "class A {\n  @B /** Does it. */ @C\n  public\n  /** Does more. */ void f(/** It. */ int a, /** That. */ int b) { g(); }\n}"
+    text = (
+        "class A {\n  @B /** Does it. */ @C\n  public\n"
+        "  /** Does more. */ void f(/** It. */ int a, /** That. */ int b) { g(); }\n}"
+    )
     (function,) = extract_functions(text, "java")
     assert function.code == "@B @C\npublic\nvoid f(int a, int b) { g(); }"
     assert function.documentation == "Does it.\n\nDoes more."

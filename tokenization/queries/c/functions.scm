@@ -1,4 +1,4 @@
-; Functions of C. What the captures mean is told in functions.py. A prototype has no body: it is none.
+; Functions of C. What the captures mean is told in definitions.py. A prototype has no body: it is none.
 
 (function_definition type: (_) declarator: (function_declarator declarator: (identifier) @name) body: (_) @body) @function
 ; Behind one or several stars, in parentheses, and one that gives back a pointer to a function.

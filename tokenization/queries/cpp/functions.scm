@@ -1,4 +1,4 @@
-; Functions of C++, beside those of C (queries/c). What the captures mean is told in functions.py.
+; Functions of C++, beside those of C (queries/c). What the captures mean is told in definitions.py.
 ; Without a type are constructors, destructors and conversions: they are not among them, nor are operators.
 
 ; Methods in their class, and behind its name.

@@ -1,4 +1,4 @@
-; Functions of ECMAScript, for JavaScript and TypeScript. What the captures mean is told in functions.py.
+; Functions of ECMAScript, for JavaScript and TypeScript. What the captures mean is told in definitions.py.
 ; A value that is a function is written here as [(_ body: (statement_block)) (arrow_function body: (_))].
 
 ; Declarations.

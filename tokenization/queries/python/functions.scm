@@ -1,4 +1,4 @@
-; Functions of Python. What the captures mean is told in functions.py.
+; Functions of Python. What the captures mean is told in definitions.py.
 
 (function_definition name: (identifier) @name body: (block) @body) @function
 (decorated_definition definition: (function_definition name: (identifier) @name body: (block) @body)) @function
