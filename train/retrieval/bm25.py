@@ -7,26 +7,18 @@ from 33.1 to 32.0 on CoSQA and from 50.5 to 39.7 on CoNaLa. Weights are those of
 Invariant: ties are broken by the order of the documents.
 """
 
-import re
 from collections.abc import Sequence
 
 import bm25s
 import numpy as np
 import numpy.typing as npt
 
+from .split_words import split_words
+
 K1 = 1.5
 B = 0.75
 QUERY_WORDS = 400
 """Longer queries are cut."""
-
-_SMALL = r"[^\W\d_A-Z]"  # letters but A to Z, so other scripts are not split
-# A run of capitals ends before the capital of the next word: HTTPServer is http, server.
-_WORD = re.compile(rf"[A-Z]+(?!{_SMALL})|[A-Z]?{_SMALL}+|\d+")
-
-
-def split_words(text: str) -> list[str]:
-    """The words of a text, code or not."""
-    return [word.lower() for word in _WORD.findall(text)]
 
 
 class BM25:

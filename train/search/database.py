@@ -25,7 +25,6 @@ import numpy.typing as npt
 from .collection import Collection, IndexedUnit
 from .files import Stamp, TreeFile
 from .reading import ReadFile
-from .words import Keys
 
 NAME = "open-codesage-index.sqlite"
 Setting = str | int | None
@@ -357,8 +356,8 @@ def _explained(file: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _FULL:
             raise ValueError(
-                f"the index {file} can not be written, the disk of {file.parent} is full or failing ({error}): free some "
-                "space and run it again, what was indexed so far is kept; or name another folder by --index"
+                f"the index {file} can not be written, the disk of {file.parent} is full or failing ({error}): free "
+                "some space and run it again, what was indexed so far is kept; or name another folder by --index"
             ) from error
         if isinstance(error, sqlite3.OperationalError) and not str(error).startswith("no such"):
             raise ValueError(f"the index {file} can not be used: {error}") from error

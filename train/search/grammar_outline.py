@@ -8,7 +8,6 @@ decorators, a template's head), the widest counts.
 from __future__ import annotations
 
 import tree_sitter
-
 from open_codesage.tokenization.functions import functions_of
 from open_codesage.tokenization.source import Source, parse
 

@@ -1,8 +1,9 @@
 """A searchable index of trees of source code.
 
 Contract: `Index.open(trees, model)` opens or makes the index, `update()` makes it agree with the trees, and
-`search(query, k)` ranks their units. A content is parsed once and a text is embedded once, whatever files hold it; files
-that are gone leave the index. An index that other rules or another model have made, or that is damaged, is made anew.
+`search(query, k)` ranks their units. A content is parsed once and a text is embedded once, whatever files hold it;
+files that are gone leave the index. An index that other rules or another model have made, or that is damaged, is made
+anew.
 
 Invariants: an update that is killed loses at most the block it was at, and the next goes on behind it. One process at a
 time updates an index. Everything that is left out is reported with its reason.
@@ -20,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import filelock
-import numpy as np
 
 from ..common.console import note
 from ..common.identity import identify
@@ -29,7 +29,7 @@ from . import repository
 from .collection import Collection
 from .database import Damaged, Database, OtherSettings, Setting, make_folder
 from .encoders import TextEncoder, open_encoder
-from .files import UNSETTLED, Survey, TreeFile, require_folder, survey
+from .files import Survey, TreeFile, require_folder, survey
 from .ranking import rank
 from .reading import ReadFile, chunker, read_units
 from .released import released_model

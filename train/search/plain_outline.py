@@ -27,7 +27,10 @@ _KINDS = {
     "constant": "const static val let var",
 }
 _KIND_OF = {keyword: kind for kind, keywords in _KINDS.items() for keyword in keywords.split()}
-_SOFT = frozenset("data record message service library instance object actor type union mixin contract macro".split())
+_SOFT_WORDS = """
+    data record message service library instance object actor type union mixin contract macro
+"""
+_SOFT = frozenset(_SOFT_WORDS.split())
 """Keywords that are common names as well: where they are indented, what they define begins with a capital."""
 
 _MODIFIER = (
@@ -39,7 +42,7 @@ _MODIFIER = (
 )
 _KEYWORD = "|".join(sorted(map(re.escape, _KIND_OF), key=len, reverse=True))
 _HEAD = re.compile(
-    rf"(?P<indent>[ \t]*)(?:{_MODIFIER}\s+)*?\(?(?P<keyword>{_KEYWORD})(?=[\s<(])(?:\s*<[^<>]*(?:<[^<>]*>[^<>]*)*>)?"
+    rf"(?P<indent>[ \t]*)(?:{_MODIFIER}\s+)*\(?(?P<keyword>{_KEYWORD})(?=[\s<(])(?:\s*<[^<>]*(?:<[^<>]*>[^<>]*)*>)?"
     r"\s*(?:\([^()]*\)\s*)?(?:[\w$.:<>?*&\[\], ]+?\s+for\s+)?(?:\w[\w$<>?]*(?:\.|::|:(?=\w)))*"
     r"(?P<name>`[^`]+`|[^\W\d][\w$'?!-]*)"
 )
@@ -57,9 +60,10 @@ _SIGNED = re.compile(r"(?P<indent>)(?P<name>[a-z_][\w']*)\s*(?:,\s*[a-z_][\w']*\
 _C_LIKE = re.compile(
     r"(?P<indent>[ \t]*)(?:[\w<>\[\],?.&*:@]+\s+)+[*&]?(?P<name>[^\W\d]\w*)\s*\([^;]*\)\s*(?:async\s*)?(?:\{|=>)\s*(?://.*)?$"
 )
-_NO_NAMES = frozenset(
-    "if for while switch return else catch match when until case do in is as with where not self".split()
-)
+_OTHER_WORDS = """
+    if for while switch return else catch match when until case do in is as with where not self
+"""
+_NO_NAMES = frozenset(_OTHER_WORDS.split())
 _COMMENT = re.compile(r"\s*(?://|/\*|\*|#(?!\s*(?:include|define|if|else|endif))|--|;|%|\"\"\"|'''|\{-|-\}|@\w|\(\*)")
 _CONTINUES = re.compile(
     r"\s*(?:[)\]}>{|]|where\b|end\b|else\b|elsif\b|rescue\b|catch\b|ensure\b|after\b|in\b|then\b|do\b|fi\b|done\b|esac\b)"
@@ -125,9 +129,8 @@ def _end(lines: Sequence[str], start: int, indent: int, equations_of: str | None
             continue
         blanks = _BLANKS.match(line)
         depth = len(blanks[0].expandtabs(4)) if blanks else 0
-        if depth > indent:
-            end = number
-        elif depth == indent and equations_of and re.match(rf"\s*{re.escape(equations_of)}\b", line):
+        is_equation = equations_of and re.match(rf"\s*{re.escape(equations_of)}\b", line)
+        if depth > indent or (depth == indent and is_equation):
             end = number
         elif depth == indent and _CONTINUES.match(line):
             end = number

@@ -6,6 +6,7 @@ model and the query only.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from typing import NamedTuple
 
@@ -60,14 +61,15 @@ def _taking_turns(
 ) -> list[Ranked]:
     """The best `k` after each unit is lowered by the number of better ones of its file."""
     seen: Counter[int] = Counter()
-    lowered: list[Ranked] = []
-    for unit in order.tolist():
-        # What comes later scores no higher, so nothing of it can pass the k-th best any more.
-        if len(lowered) >= k and scores[unit] <= worst:
-            break
-        lowered.append(Ranked(unit, float(scores[unit]) - FURTHER * seen[int(file_of[unit])]))
-        seen[int(file_of[unit])] += 1
-        if len(lowered) % k == 0:
-            lowered = sorted(lowered, key=lambda each: -each.score)[:k]
-            worst = lowered[-1].score
-    return sorted(lowered, key=lambda each: -each.score)[:k]
+    best: list[tuple[float, int, int]] = []  # a heap of (score, -place, unit): the worst of the best comes first
+    for place, unit in enumerate(order.tolist()):
+        if len(best) == k and scores[unit] <= best[0][0]:
+            break  # what comes later scores no higher
+        file = int(file_of[unit])
+        entry = float(scores[unit]) - FURTHER * seen[file], -place, unit
+        seen[file] += 1
+        if len(best) < k:
+            heapq.heappush(best, entry)
+        else:
+            heapq.heappushpop(best, entry)
+    return [Ranked(unit, value) for value, _, unit in sorted(best, reverse=True)]

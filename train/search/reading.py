@@ -1,15 +1,14 @@
 """From a file of a tree to its units, in a worker process.
 
 Contract: `read_units` runs on files that may be hostile, and always answers: with units or with the reason for which
-there are none. `chunker()` names the rules by which files are cut, so that an index made by others is told from one made
-by these.
+there are none. `chunker()` names the rules by which files are cut, so that an index made by others is distinguished
+from one made by these.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -21,8 +20,9 @@ from open_codesage.tokenization.source import Unparsable, decode, definition_of
 from ..retrieval.signature import signature
 from .cutting import Unit, cut
 from .files import TreeFile, content_digest, read_bytes
-from .languages import PROSE
+from .generated import is_generated
 from .grammar_outline import grammar_outline
+from .languages import PROSE
 from .plain_outline import plain_outline, prose_outline
 from .words import Keys, word_keys, words_of
 
@@ -34,22 +34,8 @@ SOURCES = {
     "tokenization": ("documentation", "excerpts", "functions", "languages", "nesting", "source"),
     "train.corpus": ("rules",),
     "train.retrieval": ("signature", "split_words"),
-    "train.search": ("cutting", "grammar_outline", "plain_outline", "reading", "words"),
+    "train.search": ("cutting", "generated", "grammar_outline", "plain_outline", "reading", "words"),
 }
-
-_NOTICE_BYTES = 2000
-_NOTICE = re.compile(
-    r"""^[^\w\n]*(?:Code\ generated\b.*\bDO\ NOT\ EDIT\b
-      | @generated\b\W*$ | @generated\ (?:by|from|SignedSource)\b
-      | <auto-?generated\b
-      | .*\b(?:auto-?|automatically\ |machine[- ])?generated\b.*\b(?:do\ not|don't)\ (?:edit|modify|change)\b
-      | (?:this\ (?:file|code|source\ file)\ (?:is|was|has\ been)\ )?(?:auto-?|automatically\ |machine[- ])generated
-          (?:\ (?:file|code))?(?:\ (?:by|from|with|using)\b.*)?[\s.,;:!*/#-]*(?:do\ not\ (?:edit|modify).*)?$
-      | (?:do\ not|don't)\ (?:edit|modify)(?:\ (?:this\ file|by\ hand|manually|directly))?[\s.!,;:*/#-]*
-          (?:.*\bgenerated\b.*)?$)""",
-    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
-)
-"""A notice is a line of its own that says nothing else; a sentence that speaks of generation is none."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +93,6 @@ def read_units(item: tuple[str, TreeFile]) -> ReadFile:
     except Unparsable as error:
         return ReadFile(file, skipped=error.reason)
     return ReadFile(file, [_read(unit) for unit in units], None if units else "nothing_to_find")
-
-
-def is_generated(text: str) -> bool:
-    """Whether a notice at the beginning of a file says that a program wrote it."""
-    return bool(_NOTICE.search(text, 0, _NOTICE_BYTES))
 
 
 def printable(text: str) -> str:

@@ -1,14 +1,11 @@
 """Where the released model is."""
 
-from importlib import import_module
 from pathlib import Path
 
 RELEASED = "open-codesage-nano"
 
-
-def released_folders() -> list[Path]:
-    """Where the released model would be. An editable installation names places that are no folders as well."""
-    return [Path(place) / RELEASED for place in import_module("open_codesage.model_cards").__path__]
+_CARDS = Path(__file__).parents[2] / "model_cards"
+"""Beside this package, in a clone as where it is installed."""
 
 
 def released_model() -> str:
@@ -17,16 +14,14 @@ def released_model() -> str:
     Raises:
         ValueError: it is not there.
     """
-    folders = released_folders()
-    for folder in folders:
-        if (folder / "config.json").is_file():
-            return str(folder)
-    raise ValueError(
-        f"the released model {RELEASED} is not in {folders[0].parent}: give another by --model FOLDER_OR_HUB_ID, such as "
-        "one that `open-codesage quickstart` has made, or install from a clone that holds it"
-    )
+    if not (_CARDS / RELEASED / "config.json").is_file():
+        raise ValueError(
+            f"the released model {RELEASED} is not in {_CARDS}: give another by --model FOLDER_OR_HUB_ID, such as one "
+            "that `open-codesage quickstart` has made, or install from a clone that holds it"
+        )
+    return str(_CARDS / RELEASED)
 
 
 def is_released(folder: Path) -> bool:
     """Whether a folder is that of the released model as it came with the package."""
-    return any(folder.resolve() == place.resolve() for place in released_folders())
+    return folder.resolve() == (_CARDS / RELEASED).resolve()

@@ -1,8 +1,8 @@
 """What git says about a folder, read from its files: no program is started, and no configuration is followed.
 
-Contract: `find(folder)` gives the repository that a folder is in, with the folder of its own `.git` and the one that its
-work trees share. What a `.git` file or a reference says is untrusted text: it only names places, and only small files
-there are read.
+Contract: `find(folder)` gives the repository that a folder is in, with the folder of its own `.git` and the one that
+its work trees share. What a `.git` file or a reference says is untrusted text: it only names places, and only small
+files there are read.
 """
 
 from __future__ import annotations

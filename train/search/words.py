@@ -29,11 +29,12 @@ PATH_REPEATS = 3
 QUERY_WORDS = 60
 """Longer queries are cut: more words than that tell nothing more, and cost time."""
 
-STOP_WORDS = frozenset(
-    """a after an and are as at be been before being between by can did do does during for from happens how if in into
-    is it its not of on or that the these this those to use used using via was were what when where which who why with
-    without work works""".split()
-)
+_STOP_WORDS = """
+    a after an and are as at be been before being between by can did do does during for from happens how if in into
+    is it its not of on or that the these this those to use used using via was were what when where which who why
+    with without work works
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words of a question that tell nothing about its answer."""
 
 _ENDINGS = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", "e"), ("s", ""))
