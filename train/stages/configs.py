@@ -53,7 +53,8 @@ class ContrastConfig:
     the optimizer, and two points of the weights of hard negatives, for which both readings are options.
 
     Attributes:
-        model: encoder folder to start from: one of `pretrain`, or any other with weights in safetensors.
+        model: what to start from, a folder or Hub id: an encoder of `pretrain`, or any other with weights in
+            safetensors, or a SentenceTransformer, whose pooling, prompts and normalization are kept.
         corpus: folder written by `extract`; its held-out functions are used for the evaluation only.
         output: the SentenceTransformer folder to write; it must not exist, unless the same run has written it.
         steps: optimizer steps; give these or epochs.
@@ -68,6 +69,7 @@ class ContrastConfig:
         batch_size: pairs in a batch, over all devices; each pair's negatives are all others of them.
         mini_batch_size: rows that go through the encoder at once, on each device; memory depends on this and not on
             batch_size. none takes the whole batch, which saves a quarter of the time where it fits.
+        pooling: how token states become an embedding; as the model says, or the mean if it does not, unless given.
         text_max_length: tokens to which summaries are cut.
         code_max_length: tokens to which functions are cut, also by the trained model.
         one_language_batches: no batch mixes languages.
@@ -122,6 +124,7 @@ class ContrastConfig:
     language_exponent: float = 1.0
     batch_size: int = 8192
     mini_batch_size: int | None = 32
+    pooling: Literal["mean", "cls"] | None = None
     text_max_length: int = 256
     code_max_length: int = 1024
     one_language_batches: bool = True

@@ -108,7 +108,7 @@ class DenoisingTrainer(UndisturbedTraining, Trainer):
         """Return each row's summed loss and number of labels, [B] each, in the places of predictions and labels."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            logits = model(**inputs).logits
+            logits = model(**inputs, labelled_only=True).logits
         labelled = inputs["labels"] != -100
         losses = F.cross_entropy(logits.float(), inputs["labels"][labelled], reduction="none")
         row = labelled.nonzero()[:, 0]
