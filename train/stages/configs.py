@@ -298,14 +298,17 @@ class PretrainConfig:
         decay_share: with max_minutes, the last share of the time, in which the learning rate falls to 0.
         preset: size of a new model (nano, small, base, large); give this or init_from.
         model: single settings of the model that differ from the preset, key=value, for example hidden_size=128.
-        init_from: model folder whose weights to start from, instead of new ones. With a larger num_hidden_layers in
-            model it grows: the blocks that the folder lacks are new.
+        init_from: model folder or Hub id whose weights to start from, instead of new ones: our own encoder, or any
+            masked language model of transformers, with its own tokenizer as tokenizer. Ours grows with a larger
+            num_hidden_layers in model: the blocks that the folder lacks are new.
+        head_only: train the prediction head of such a language model alone, where its checkpoint has none.
         freeze_token_embeddings: train all weights but those of the tokens, which another training has found.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
         max_megabytes: text to take of each language, files chosen by chance; all if not given.
-        max_length: tokens in a row; files are packed into rows, and do not see each other there.
+        max_length: tokens in a row; files are packed into rows, and do not see each other there. Encoders that cannot
+            keep them apart get a file a row, of a long one another part in each epoch.
         batch_size: rows for an optimizer step, over all devices.
         device_batch_size: rows that go through the model at once, on each device; gradients are accumulated.
         learning_rate: highest learning rate.
@@ -342,6 +345,7 @@ class PretrainConfig:
     preset: Literal["nano", "small", "base", "large"] | None = None
     model: dict[str, Any] = field(default_factory=dict)
     init_from: Path | None = None
+    head_only: bool = False
     freeze_token_embeddings: bool = False
     languages: tuple[str, ...] = ()
     language_exponent: float = 1.0
@@ -391,6 +395,8 @@ class PretrainConfig:
             raise ValueError("random_share and keep_share are shares of the masked tokens: together at most 1")
         if self.freeze_token_embeddings and self.init_from is None:
             raise ValueError("freeze_token_embeddings would keep random ones: give init_from")
+        if self.head_only and self.init_from is None:
+            raise ValueError("head_only would keep a random encoder: give init_from")
 
 
 @dataclass(frozen=True)
