@@ -101,6 +101,11 @@ COMMANDS = {
         "release.average:main",
         "the weights of one model in the middle of several",
     ),
+    "safetensors": Command(
+        "release.config:SafetensorsConfig",
+        "release.pickles:main",
+        "turn pickled weights into safetensors",
+    ),
     "search": Command(
         "search.configs:SearchConfig",
         "search.command:main",

@@ -6,6 +6,7 @@ Tests take them with `runpy.run_path`.
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForMaskedLM,
@@ -107,4 +108,12 @@ def write(kind: str, folder: Path, texts: list[str]) -> Path:
     config = make(vocab_size=len(tokenizer), initializer_range=0.2, **(SIZES | sizes | ids))
     AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_pickled(kind: str, folder: Path, texts: list[str]) -> Path:
+    """Write the same with its weights in a pickle, as older models have them."""
+    write(kind, folder, texts)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
     return folder

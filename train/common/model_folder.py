@@ -411,7 +411,7 @@ def require_safetensors(source: Path) -> None:
         if file.suffix in PICKLES and file.is_file():
             raise ValueError(
                 f"{file} is a pickle, which can run any code when it is read, and is refused as model weights: "
-                "if you trust its origin, convert it to safetensors, one of CodeSage with `open-codesage convert`, "
-                "another with torch.load(…, weights_only=True) and safetensors.torch.save_file"
+                "convert it to safetensors with `open-codesage safetensors`, or one of CodeSage's authors with "
+                "`open-codesage convert`"
             )
     raise ValueError(f"{source} is not a folder with model weights in safetensors files")

@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from .config import ConvertConfig as ConvertConfig
     from .config import ExportConfig as ExportConfig
     from .config import PublishConfig as PublishConfig
+    from .config import SafetensorsConfig as SafetensorsConfig
 
 __getattr__, __all__ = lazy_names(
     __name__,
     {
         "check": "check_folder",
-        "config": "ConvertConfig ExportConfig PublishConfig",
+        "config": "ConvertConfig ExportConfig PublishConfig SafetensorsConfig",
     },
 )

@@ -1,4 +1,4 @@
-"""The settings of `export`, `convert` and `publish`, checked when they are made.
+"""The settings of `export`, `convert`, `safetensors` and `publish`, checked when they are made.
 
 Importing this module loads neither torch nor transformers.
 """
@@ -144,6 +144,21 @@ class PublishConfig:
             raise ValueError(f"{self.repo!r} does not say whose repository it is: write USER/{self.repo}")
         if self.create_pr and (self.private or self.revision):
             raise ValueError("create_pr proposes to main of an existing repository: leave out private and revision")
+
+
+@dataclass(frozen=True)
+class SafetensorsConfig:
+    """Turn a model folder with pickled weights into one with safetensors, which every command opens.
+
+    Attributes:
+        source: folder of the model, as downloaded.
+        output: the folder to write; it must not exist yet.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("source", "output")
+
+    source: Path
+    output: Path
 
 
 def require_repository_name(name: str, what: str, remedy: str) -> None:

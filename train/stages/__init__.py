@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .data.masking import IdentifierMaskingCollator as IdentifierMaskingCollator
     from .data.packing import prepare_shards as prepare_shards
     from .data.stream import EpochStream as EpochStream
+    from .data.text_masking import DataCollatorForIdentifierMasking as DataCollatorForIdentifierMasking
+    from .data.text_masking import MaskingEpochCallback as MaskingEpochCallback
     from .losses import HardNegativeContrastiveLoss as HardNegativeContrastiveLoss
     from .losses import collapse_value as collapse_value
 
@@ -26,6 +28,7 @@ __getattr__, __all__ = lazy_names(
         "data.masking": "IdentifierMaskingCollator",
         "data.packing": "prepare_shards",
         "data.stream": "EpochStream",
+        "data.text_masking": "DataCollatorForIdentifierMasking MaskingEpochCallback",
         "losses": "HardNegativeContrastiveLoss collapse_value",
     },
 )

@@ -53,7 +53,8 @@ class ContrastConfig:
     the optimizer, and two points of the weights of hard negatives, for which both readings are options.
 
     Attributes:
-        model: encoder folder to start from: one of `pretrain`, or any other with weights in safetensors.
+        model: what to start from, a folder or Hub id: an encoder of `pretrain`, or any other with weights in
+            safetensors, or a SentenceTransformer, whose pooling, prompts and normalization are kept.
         corpus: folder written by `extract`; its held-out functions are used for the evaluation only.
         output: the SentenceTransformer folder to write; it must not exist, unless the same run has written it.
         steps: optimizer steps; give these or epochs.
@@ -68,6 +69,7 @@ class ContrastConfig:
         batch_size: pairs in a batch, over all devices; each pair's negatives are all others of them.
         mini_batch_size: rows that go through the encoder at once, on each device; memory depends on this and not on
             batch_size. none takes the whole batch, which saves a quarter of the time where it fits.
+        pooling: how token states become an embedding; as the model says, or the mean if it does not, unless given.
         text_max_length: tokens to which summaries are cut.
         code_max_length: tokens to which functions are cut, also by the trained model.
         one_language_batches: no batch mixes languages.
@@ -122,6 +124,7 @@ class ContrastConfig:
     language_exponent: float = 1.0
     batch_size: int = 8192
     mini_batch_size: int | None = 32
+    pooling: Literal["mean", "cls"] | None = None
     text_max_length: int = 256
     code_max_length: int = 1024
     one_language_batches: bool = True
@@ -295,14 +298,17 @@ class PretrainConfig:
         decay_share: with max_minutes, the last share of the time, in which the learning rate falls to 0.
         preset: size of a new model (nano, small, base, large); give this or init_from.
         model: single settings of the model that differ from the preset, key=value, for example hidden_size=128.
-        init_from: model folder whose weights to start from, instead of new ones. With a larger num_hidden_layers in
-            model it grows: the blocks that the folder lacks are new.
+        init_from: model folder or Hub id whose weights to start from, instead of new ones: our own encoder, or any
+            masked language model of transformers, with its own tokenizer as tokenizer. Ours grows with a larger
+            num_hidden_layers in model: the blocks that the folder lacks are new.
+        head_only: train the prediction head of such a language model alone, where its checkpoint has none.
         freeze_token_embeddings: train all weights but those of the tokens, which another training has found.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
         max_megabytes: text to take of each language, files chosen by chance; all if not given.
-        max_length: tokens in a row; files are packed into rows, and do not see each other there.
+        max_length: tokens in a row; files are packed into rows, and do not see each other there. Encoders that cannot
+            keep them apart get a file a row, of a long one another part in each epoch.
         batch_size: rows for an optimizer step, over all devices.
         device_batch_size: rows that go through the model at once, on each device; gradients are accumulated.
         learning_rate: highest learning rate.
@@ -339,6 +345,7 @@ class PretrainConfig:
     preset: Literal["nano", "small", "base", "large"] | None = None
     model: dict[str, Any] = field(default_factory=dict)
     init_from: Path | None = None
+    head_only: bool = False
     freeze_token_embeddings: bool = False
     languages: tuple[str, ...] = ()
     language_exponent: float = 1.0
@@ -388,6 +395,8 @@ class PretrainConfig:
             raise ValueError("random_share and keep_share are shares of the masked tokens: together at most 1")
         if self.freeze_token_embeddings and self.init_from is None:
             raise ValueError("freeze_token_embeddings would keep random ones: give init_from")
+        if self.head_only and self.init_from is None:
+            raise ValueError("head_only would keep a random encoder: give init_from")
 
 
 @dataclass(frozen=True)

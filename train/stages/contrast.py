@@ -23,13 +23,11 @@ from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig
 from open_codesage.tokenization.languages import resolve_language
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
-from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 from transformers import (
     PretrainedConfig,
@@ -44,7 +42,6 @@ from transformers import (
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.identity import identify
-from ..common.model_folder import require_safetensors
 from ..common.output import LOG, run_folder
 from ..common.randomness import permutation
 from ..common.run import Run
@@ -63,6 +60,7 @@ from .length_buckets import bucket_by_length
 from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
+from .starting_point import local_folder, open_starting_point
 from .trainer import UNBOUNDED, SentenceTrainer, timekeepers, trainer_arguments
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
@@ -164,7 +162,14 @@ def main(config: ContrastConfig) -> Path:
 def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, corpus: Corpus, run: Run) -> None:
     report = speaker(args)
     set_seed(config.seed)
-    model = _model(config)
+    start = open_starting_point(config.model, config.pooling, config.text_max_length, config.code_max_length)
+    model = start.model
+    report(f"Stage II: {start.told}")
+    if config.pairs == "dropout" and not _has_dropout(_encoder(model).config):
+        raise ValueError(
+            f"{config.model} has no dropout, so a function would be paired with its very copy: "
+            "set it in that model's config.json"
+        )
     if config.share_spellings:
         join_spellings(_encoder(model).get_input_embeddings(), spellings(model.tokenizer))
     with args.main_process_first(local=False):
@@ -207,6 +212,8 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
         dropout_pairs=config.pairs == "dropout",
         question_share=config.question_share,
         obfuscated_share=config.obfuscated_share,
+        text_prompt=start.text_prompt,
+        code_prompt=start.code_prompt,
     )
     if config.teacher is not None:
         if args.world_size > 1:
@@ -262,31 +269,12 @@ def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingAr
 
 def _settings(config: ContrastConfig) -> dict[str, Any]:
     """Everything that the result depends on. Data count by their contents, wherever they lie."""
-    require_safetensors(config.model)
+    folder = local_folder(config.model)
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
-    settings["model"] = digest(*sorted(config.model.glob("*.safetensors")))
+    settings["model"] = digest(*sorted(folder.rglob("*.safetensors")))
     settings["teacher"] = config.teacher and identify(config.teacher).hash
     return settings
-
-
-def _model(config: ContrastConfig) -> SentenceTransformer:
-    """Open the encoder, and put mean pooling (section 3 of the paper) and normalisation on top of it."""
-    transformer = Transformer(
-        str(config.model), model_kwargs={"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    )
-    length = max(config.text_max_length, config.code_max_length)
-    positions = getattr(transformer.auto_model.config, "max_position_embeddings", None) or length
-    if length > positions:
-        raise ValueError(f"text_max_length and code_max_length must be at most {positions}, the model's positions")
-    transformer.max_seq_length = config.code_max_length
-    if config.pairs == "dropout" and not _has_dropout(transformer.auto_model.config):
-        raise ValueError(
-            f"{config.model} has no dropout, so a function would be paired with its very copy: "
-            "set it in that model's config.json"
-        )
-    width = transformer.get_embedding_dimension()
-    return SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()])
 
 
 def _has_dropout(config: PretrainedConfig) -> bool:

@@ -21,6 +21,7 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch import nn
 from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 
+from ..common.console import say
 from ..retrieval.encoder import open_sentence_model
 from ..retrieval.evaluator import SearchEvaluator
 from ..retrieval.protocols import ALL, WordRanker, measure_task
@@ -45,6 +46,7 @@ class Retrieval(Task):
         if not isinstance(self.model[-1], Normalize):
             # Answers are found by cosine.
             self.model.append(Normalize())
+            say(f"Fine-tuning: {config.model} does not normalize; normalization is added")
         encoder = self.model.transformers_model
         self.model.max_seq_length = longest_input(config, encoder.config, self.model.max_seq_length)
         if config.method == "lora":
@@ -62,6 +64,12 @@ class Retrieval(Task):
         """Make the trainer; columns get names that mean nothing to it."""
         names = ["text", "answer", *(f"negative {number}" for number in range(len(self.rows.train.column_names) - 2))]
         train = self.rows.train.rename_columns(dict(zip(self.rows.train.column_names, names, strict=True)))
+        if any(self.model.prompts.values()):
+            # As encode_query and encode_document put them, so that what is learnt is what is used.
+            document = next(
+                (self.model.prompts[n] for n in ("document", "passage", "corpus") if n in self.model.prompts), ""
+            )
+            args.prompts = dict.fromkeys(names, document) | {"text": self.model.prompts.get("query", "")}
         return SentenceTrainer(
             model=self.model,
             args=args,

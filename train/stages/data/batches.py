@@ -219,6 +219,8 @@ class PairCollator:
         question_share: share of rows whose text, whichever it is, is put as a question, see `forms.as_question`.
         obfuscated_share: share of rows whose code, whichever it is, loses the names its author chose.
         teacher: gives a teacher's vectors of some texts and codes, as `TeacherVectors` does.
+        text_prompt: what the model puts before a query, and so before every text here.
+        code_prompt: what it puts before a document.
     """
 
     preprocess: Callable[..., dict[str, Any]]
@@ -232,6 +234,8 @@ class PairCollator:
     question_share: float = 0.0
     obfuscated_share: float = 0.0
     teacher: Callable[[list[str], list[str]], Tensor] | None = None
+    text_prompt: str = ""
+    code_prompt: str = ""
     valid_label_columns: tuple[str, ...] = ()
 
     def __call__(self, rows: list[dict[str, str]]) -> dict[str, Any]:
@@ -239,10 +243,13 @@ class PairCollator:
         code = [self.code(row) for row in rows], self.code_max_length
         text = code if self.dropout_pairs else ([self.text(row) for row in rows], self.text_max_length)
         label = {} if self.teacher is None else {"label": self.teacher(text[0], code[0])}
+        sides = (("text", self.text_prompt, *text), ("code", self.code_prompt, *code))
         return label | {
             f"{side}_{key}": value
-            for side, (texts, length) in (("text", text), ("code", code))
-            for key, value in self.preprocess(texts, processing_kwargs={"text": {"max_length": length}}).items()
+            for side, prompt, texts, length in sides
+            for key, value in self.preprocess(
+                [prompt + each for each in texts], processing_kwargs={"text": {"max_length": length}}
+            ).items()
         }
 
     def text(self, row: dict[str, str]) -> str:

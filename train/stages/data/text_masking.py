@@ -83,6 +83,8 @@ class DataCollatorForIdentifierMasking:
         text_column: column of the source text.
         language_column: column of the programming language, by any name or alias in any case; a language that is not
             known, or None, is masked at random and counted.
+        epoch_column: column of the epoch that a row's masks are drawn for, of a dataset that goes through all epochs
+            as one; the attribute `epoch` if None.
         pack_for: the model, to put several documents into one row of at most `max_length` tokens, told apart by
             `position_ids` that restart at 0. Only for a model that isolates such documents: that of open-codesage.
         pad_to_multiple_of: pad rows to a multiple of this.
@@ -110,6 +112,7 @@ class DataCollatorForIdentifierMasking:
         max_length: int | None = None,
         text_column: str = "content",
         language_column: str = "lang",
+        epoch_column: str | None = None,
         pack_for: PreTrainedModel | None = None,
         pad_to_multiple_of: int | None = None,
         seed: int = 0,
@@ -135,7 +138,7 @@ class DataCollatorForIdentifierMasking:
             raise ValueError(f"max_length is {self.max_length}: the special tokens leave no place for text")
         if pad_to_multiple_of is not None and pad_to_multiple_of < 1:
             raise ValueError(f"pad_to_multiple_of must be positive, not {pad_to_multiple_of}")
-        self.text_column, self.language_column = text_column, language_column
+        self.text_column, self.language_column, self.epoch_column = text_column, language_column, epoch_column
         self.packs = pack_for is not None
         self.pad_to_multiple_of = pad_to_multiple_of or 1
         self.seed, self.limits = seed, limits
@@ -202,7 +205,8 @@ class DataCollatorForIdentifierMasking:
         except UnicodeEncodeError:  # half a character, which no tokenizer takes
             data = text.encode(errors="replace")
             text = data.decode()
-        key = derive(derive(self.seed, self.epoch), _digest(data, str(language)))
+        epoch = self.epoch if self.epoch_column is None else int(self._column(row, self.epoch_column))
+        key = derive(derive(self.seed, epoch), _digest(data, str(language)))
         is_parsed = self.masking.obfuscates(derive(key, DOCUMENT))[0]
         identifiers = self._identifiers(text, language, counted) if is_parsed else []
         shown = _CHARACTERS_PER_TOKEN * self.capacity
