@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .common.config import load_config
+from .common.console import note
 
 
 class Command(NamedTuple):
@@ -122,21 +123,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name not in COMMANDS:
-        sys.stderr.write(f"open-codesage: unknown command {name!r}; known: {', '.join(COMMANDS)}\n")
+        note(f"open-codesage: unknown command {name!r}; known: {', '.join(COMMANDS)}")
         return 2
     command = COMMANDS[name]
     try:
         config = load_config(command.load_config(), rest, prog=f"open-codesage {name}")
     except ValueError as error:
-        sys.stderr.write(f"open-codesage {name}: {error}\n")
+        note(f"open-codesage {name}: {error}")
         return 2
     try:
         command.load_main()(config)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"open-codesage {name}: {error}\n")
+        note(f"open-codesage {name}: {error}")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write(f"open-codesage {name}: interrupted; run the same command again to resume\n")
+        note(f"open-codesage {name}: interrupted; run the same command again to resume")
         return 130
     return 0
 

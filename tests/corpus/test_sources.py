@@ -293,7 +293,7 @@ def test_rows_without_text_or_with_half_a_surrogate_pair_are_counted(tmp_path):
     [
         ("d.jsonl", b'{"text": "a = 1", "lang": "python"}\n', "has no column content, only lang, text"),
         ("d.jsonl", b'{"content": "a = 1", "language": "python"}\n', "has no column lang"),
-        ("d.jsonl", b'{"content": "a = 1", "lang"', "can not be"),
+        ("d.jsonl", b'{"content": "a = 1", "lang"', "no line of it is a JSON object"),
         ("d.parquet", b"PAR1 this is not parquet", "can not be"),
         ("d.jsonl", b"", "empty"),
         ("d.csv", b"content,lang\n", r"must be a \.parquet or \.jsonl file"),

@@ -11,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from .model_folder import ADAPTER, read_object, require_sound_download
+from .model_folder import ADAPTER, require_sound_download
 from .output import RESULTS
+from .untrusted import read_object
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "bm25s", "ir-measures")
 """Packages whose versions may change a figure."""

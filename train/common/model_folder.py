@@ -12,7 +12,6 @@ Invariants: what is read and allocated is bounded by the size of the files, neve
 of the folder is executed; a tokenizer is first opened in a child process of limited memory and time.
 """
 
-import json
 import math
 import re
 import subprocess
@@ -23,6 +22,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from safetensors import SafetensorError
+
+from .untrusted import containers, read_json, read_object
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 """Files that can run code when they are opened."""
@@ -49,9 +50,7 @@ OBJECTS = (
 PREFIX = "transformer."
 TIED_HEAD = "lm_head.weight"
 
-JSON_BYTES = 4 << 20
 TOKENIZER_BYTES = 64 << 20
-DEPTH = 64
 LABELS = 100_000
 FEW = 128
 SECONDS = 60
@@ -122,38 +121,6 @@ def faults(folder: Path) -> list[str]:
         return [str(error)]
 
 
-def read_json(path: Path, limit: int = JSON_BYTES) -> Any:
-    """Read a JSON file of a stranger.
-
-    Raises:
-        ValueError: no regular file, longer than `limit` bytes, not JSON, or nested deeper than any config is.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} is missing, or no regular file")
-    if (size := path.stat().st_size) > limit:
-        raise ValueError(f"{path} is {size:,} bytes long, a file of its kind has at most {limit:,}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    level, depth = [content], 0
-    while level := [inner for outer in level for inner in _inner(outer)]:
-        depth += 1
-        if depth > DEPTH:
-            raise ValueError(f"{path} is nested too deeply")
-    return content
-
-
-def read_object(path: Path, limit: int = JSON_BYTES) -> dict[str, Any]:
-    """Read a JSON file that has to hold one object; raises a ValueError like `read_json`."""
-    content = read_json(path, limit)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, but has to hold a JSON object")
-    return content
-
-
 def shards(index: Path) -> list[Path]:
     """List the files that an index of sharded weights names.
 
@@ -191,12 +158,6 @@ def stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
             return {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file} is no readable safetensors file ({error}): copy it again") from error
-
-
-def _inner(value: Any) -> list[Any]:
-    """Return the containers in a container."""
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [child for child in children if isinstance(child, dict | list)]
 
 
 def _modules(folder: Path) -> Iterator[Path]:
@@ -250,7 +211,7 @@ def _count_faults(part: Path, config: dict[str, Any], stored: int) -> Iterator[s
                     yield f"{part / CONFIG}: {key} is {value}, but {stored} weights are stored"
                 if key == "num_labels" and value > LABELS:
                     yield f"{part / CONFIG}: {key} is {value}, more than the {LABELS:,} that are supported"
-        level = [inner for outer in level for inner in _inner(outer)]
+        level = [inner for outer in level for inner in containers(outer)]
     if isinstance(width := config.get("in_features"), int) and isinstance(out := config.get("out_features"), int):
         held = sum(map(math.prod, stored_shapes(part / WEIGHTS).values())) if (part / WEIGHTS).is_file() else 0
         if width * out > max(held, 1 << 24):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common.model_folder import read_object
+from ..common.untrusted import read_object
 from ..retrieval.protocols import ALL
 
 SCHEMA = "open-codesage-results/1"

@@ -12,9 +12,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import yaml
 from open_codesage.modeling.auto_classes import AUTO_MAP
 
 from ..common.model_folder import (
@@ -23,18 +21,14 @@ from ..common.model_folder import (
     PREFIX,
     TIED_HEAD,
     faults,
-    read_json,
-    read_object,
     stored_shapes,
     weight_files,
 )
 from ..common.output import RESULTS
+from ..common.untrusted import read_json, read_metadata, read_object
 from . import classifier
 from .layout import FILES, MODULES, NOT_IN_IT, PROBES, TOLERANCE, is_classifier
 from .onnx_graph import GRAPH_FILES, graph_problems
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_folder(folder: Path) -> list[str]:
@@ -164,13 +158,18 @@ def _foreign_imports(tree: ast.Module, folder: Path) -> Iterator[str]:
 
 
 def _card_problems(folder: Path) -> list[str]:
-    from huggingface_hub import ModelCard
+    from huggingface_hub import ModelCardData
 
+    where = folder / "README.md"
     try:
-        card = ModelCard.load(folder / "README.md")
-    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        return [f"{folder / 'README.md'}: the metadata of the card can not be read: {error}"]
-    if not card.data.get("license"):
+        metadata = read_metadata(where)
+    except ValueError as error:
+        return [str(error)]
+    try:
+        card = ModelCardData(**metadata)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        return [f"{where}: the metadata of the card cannot be read: {error}"]
+    if not card.get("license"):
         return [f"{folder / 'README.md'}: the metadata of the card names no license"]
     return []
 
