@@ -1,4 +1,4 @@
-r"""The one way to a terminal: whole lines that do not break progress bars, and never a control sequence of a stranger's.
+r"""The one way to a terminal: whole lines that do not break progress bars, and no control sequence of a stranger's.
 
 Contract: `say` and `note` write lines, `printable` spells a text that others have written (a path, a key of their
 config, a signature out of their code) so that it stands within one line.

@@ -23,15 +23,8 @@ from safetensors import safe_open
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from ..common.model_folder import (
-    PREFIX,
-    TIED_HEAD,
-    TOKENIZER_BYTES,
-    probe_tokenizer,
-    shards,
-    stored_shapes,
-    weight_files,
-)
+from ..common.model_tokenizer import TOKENIZER_BYTES, probe_tokenizer
+from ..common.model_weights import PREFIX, TIED_HEAD, shards, stored_shapes, weight_files
 from ..common.untrusted import read_metadata, read_object
 
 SIZES = (

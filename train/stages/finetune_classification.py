@@ -150,11 +150,11 @@ def _head(names: list[str]) -> dict[str, Any]:
 def _open(config: FinetuneConfig, names: list[str]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Open the tokenizer, set to the longest input, and the encoder with a head for the classes."""
     where = location(config.model)
-    options = {"dtype": torch.float32, "use_safetensors": True}
+    options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     if not Path(where).exists():
         require_sound_download(where)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
         model = AutoModelForSequenceClassification.from_pretrained(where, **options, **_head(names))
     except (OSError, ValueError) as error:
         raise ValueError(f"model {config.model} can not be opened: {error}") from error

@@ -39,7 +39,7 @@ from transformers import (
 
 from ..common.console import say
 from ..common.fingerprint import digest
-from ..common.model_folder import require_safetensors, require_sound
+from ..common.model_folder import require_safetensors, require_sound_tokenizer
 from ..common.output import LOG
 from ..common.run import Run
 from ..corpus.corpus import Corpus
@@ -137,7 +137,7 @@ def main(config: PretrainConfig) -> Path:
     args = _training_arguments(config)
     if not (config.tokenizer / "tokenizer.json").is_file():
         raise ValueError(f"{config.tokenizer} is not a tokenizer folder: write one with `open-codesage tokenizer`")
-    require_sound(config.tokenizer)
+    require_sound_tokenizer(config.tokenizer)
     tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
     corpus = Corpus(config.corpus)
     run = Run(config.output, _settings(config), LOG)
