@@ -80,7 +80,7 @@ def test_lists_and_none_on_the_command_line():
         ("output: o\n", ["--mode", "quick"], "'quick' is none of fast, slow"),
         ("output: o\n", ["--stepz", "3"], "did you mean '--steps'"),
         ("output: o\n", ["--model", "hidden"], "write key=value"),
-        ("output: o\n", ["--model", "a={"], "is not YAML behind the equals sign"),
+        ("output: o\n", ["--model", "a={"], "what follows the equals sign in .a={. is not YAML"),
         ("output: o\n", ["--model", "rope=1", "rope.theta=2"], "rope.theta opens rope, which has a value already"),
     ],
 )

@@ -76,6 +76,8 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{path} is longer than {YAML_BYTES:,} bytes")
     try:
         return parse_yaml(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path} {error}") from error
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.disk import require_space
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -25,6 +27,7 @@ def save_released(
     """
     import torch
     from open_codesage.modeling.auto_classes import name_classes
+    from open_codesage.tokenization.tokenizer import forget_calls
 
     parameters = model.num_parameters()
     name_classes(model.config)
@@ -33,7 +36,9 @@ def save_released(
         setattr(model.config, name, getattr(tokenizer, name))
     for key in ("is_local", "local_files_only"):  # How it was opened here says nothing about the tokenizer.
         tokenizer.init_kwargs.pop(key, None)
+    forget_calls(tokenizer)
     model.to(getattr(torch, dtype))
+    require_space(folder, parameters * getattr(torch, dtype).itemsize, "The model")
     save()
     # Saving has noted the stored format, in which AutoModel would compute.
     model.config.dtype = "float32"

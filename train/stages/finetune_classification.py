@@ -15,6 +15,7 @@ import open_codesage.modeling  # noqa: F401  registers the Auto classes
 import torch
 from datasets import ClassLabel, Dataset
 from open_codesage.modeling.auto_classes import name_classes
+from open_codesage.tokenization.tokenizer import forget_calls
 from peft import PeftModel, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
@@ -168,5 +169,6 @@ def _measure(prediction: EvalPrediction | PredictionOutput) -> dict[str, float]:
 
 def _save(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     name_classes(model.config)
+    forget_calls(tokenizer)
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))

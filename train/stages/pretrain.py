@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
 from open_codesage.tokenization.languages import resolve_language
+from open_codesage.tokenization.tokenizer import forget_calls
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -342,6 +343,7 @@ def _write_folder(
     log: dict[str, Any],
     weights: dict[str, Tensor] | None = None,
 ) -> None:
+    forget_calls(tokenizer)
     with run.write(log) as folder:
         model.save_pretrained(folder, state_dict=weights)
         # A tokenizer for longer texts would let them past the model's last position.
