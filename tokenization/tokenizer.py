@@ -133,8 +133,8 @@ def wrap_tokenizer(tokenizer: Tokenizer, model_max_length: int, **options: Any) 
 def forget_calls(tokenizer: PreTrainedTokenizerBase) -> None:
     """Take out of a tokenizer what its latest calls have left in it, so that it is saved as it was made.
 
-    A call with `truncation` or `padding` sets them in the tokenizer underneath, and they would be saved with it: another
-    call, another file, and a longest input that is that of a training. `model_max_length` stays.
+    A call with `truncation` or `padding` sets them in the tokenizer underneath, and they would be saved with it: other
+    calls, another file, and the longest input of a training. `model_max_length` stays.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:

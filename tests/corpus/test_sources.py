@@ -338,14 +338,26 @@ def deep(folder, levels, name):
     os.close(here)
 
 
+@pytest.fixture
+def deep_tree(tmp_path):
+    """A folder that goes again by a tool that does not recurse: shutil.rmtree of Python 3.11 does."""
+    yield tmp_path / "tree"
+    subprocess.run(["rm", "-rf", str(tmp_path / "tree")], check=True)
+
+
 @pytest.mark.parametrize(("levels", "name", "reached"), [(1300, "d", True), (3000, "d", False), (60, "d" * 200, False)])
-def test_deep_folders_are_walked_as_far_as_the_system_goes(tmp_path, levels, name, reached):
-    deep(tmp_path, levels, name)
-    write(tmp_path, **{"z/shallow.py": CODE})
-    files, skipped = collect(tmp_path)
+def test_deep_folders_are_walked_as_far_as_the_system_goes(deep_tree, levels, name, reached):
+    write(deep_tree, **{"z/shallow.py": CODE})
+    deep(deep_tree, levels, name)
+    files, _, skipped = collect(deep_tree)
     assert [file.path.rpartition("/")[2] for file in files] == [*["deep.py"] * reached, "shallow.py"]
     assert skipped["", "unreadable"] == (not reached)
-    subprocess.run(["rm", "-rf", str(tmp_path / name)], check=True)  # shutil.rmtree of Python 3.11 recurses
+
+
+def test_a_deep_folder_of_a_dataset_is_walked(deep_tree):
+    save(deep_tree / "a.jsonl", STACK[:1])
+    deep(deep_tree, 1300, "d")
+    assert len(list(stream_dataset(str(deep_tree), ("python", "java"), Counter()))) == 1
 
 
 ROW = '{"content": "a = 1", "lang": "python", "path": "good.py"}'

@@ -1,7 +1,7 @@
 """A full disk, as a sentence: which disk, how much is free, and how much is missing where that is known.
 
-Contract: `require_space` refuses, before a byte is written, what does not fit; `full_disk` tells of any error, whichever
-library raised it, whether a full disk is behind it, and says so in a line.
+Contract: `require_space` refuses, before a byte is written, what does not fit; `full_disk` finds out whether a full
+disk is behind an error, whichever library raised it, and says so in a line.
 
 Invariant: an error that has another reason is none of ours: `full_disk` gives None for it.
 """
@@ -43,8 +43,8 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     if (free := shutil.disk_usage(place).free) < needed + RESERVE:
         missing = needed + RESERVE - free
         raise DiskFull(
-            f"{what} takes {_size(needed)}, and {_described(place)}: {_size(missing)} are missing. Make room and run the "
-            "same command again"
+            f"{what} takes {_size(needed)}, and {_described(place)}: {_size(missing)} are missing. Make room and run "
+            "the same command again"
         )
 
 
