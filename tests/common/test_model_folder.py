@@ -365,7 +365,7 @@ def test_no_fault_costs_memory(exported, tmp_path):
     for folder in folders:
         HOSTILE[folder.name][0](folder)
     command = [sys.executable, SCRIPTS / "hostile_memory.py", exported, *folders]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert {case: len(found) for case, found in json.loads(done.stdout).items()} == dict.fromkeys(
         (folder.name for folder in folders), 1

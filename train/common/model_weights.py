@@ -69,10 +69,17 @@ def shards(index: Path) -> list[Path]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """List the safetensors files that transformers takes the weights from, as `shards` does; none, an empty list."""
+    """List the safetensors files that transformers takes the weights from; none, an empty list.
+
+    Raises:
+        ValueError: the index of shards is malformed, see `shards`, or names another file, which would be unpickled.
+    """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
-    return shards(folder / INDEX) if (folder / INDEX).exists() else []
+    files = shards(folder / INDEX) if (folder / INDEX).exists() else []
+    if other := [file.name for file in files if file.suffix != ".safetensors"]:
+        raise ValueError(f"{folder / INDEX} names {brief(other[0])}, which is no safetensors file: convert it to one")
+    return files
 
 
 def stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
