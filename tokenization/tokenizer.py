@@ -130,6 +130,21 @@ def wrap_tokenizer(tokenizer: Tokenizer, model_max_length: int, **options: Any) 
     )
 
 
+def forget_calls(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Take out of a tokenizer what its latest calls have left in it, so that it is saved as it was made.
+
+    A call with `truncation` or `padding` sets them in the tokenizer underneath, and they would be saved with it: other
+    calls, another file, and the longest input of a training. `model_max_length` stays.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    # As transformers notes them when it opens a file that has such settings.
+    for key in ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "pad_token_type_id"):
+        tokenizer.init_kwargs.pop(key, None)
+
+
 def encode_with_identifiers(
     texts: Sequence[str], identifiers: Sequence[Sequence[Identifier]], tokenizer: PreTrainedTokenizerBase
 ) -> list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]]:

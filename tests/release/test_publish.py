@@ -353,9 +353,7 @@ def story(exported, tmp_path_factory):
             return home | hub.environment(work / name)
 
         def run(name, *command):
-            done = subprocess.run(
-                command, cwd=work, env=environment(name), capture_output=True, text=True, timeout=300, check=False
-            )
+            done = subprocess.run(command, cwd=work, env=environment(name), capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr[-3000:]
             return done
 

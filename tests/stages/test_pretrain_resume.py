@@ -49,7 +49,6 @@ def in_fresh_interpreter(folder: Path, output: str, *options: str, **changes: An
             [sys.executable, str(SCRIPT), str(job), *options],
             stdout=out,
             stderr=err,
-            timeout=600,
             env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
         )
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .model_folder import read_object
+from .untrusted import read_object
 
 LOG = "training.json"
 """The record of a training, in its model folder."""
@@ -97,7 +97,8 @@ def new_folder(output: Path) -> Iterator[Path]:
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object aside, then rename it."""
     aside = file.with_suffix(".partial")
-    with aside.open("w", encoding="utf-8") as stream:
+    aside.unlink(missing_ok=True)  # It could be a link, which must not be followed.
+    with aside.open("x", encoding="utf-8") as stream:
         json.dump(content, stream, indent=1)
         stream.flush()
         os.fsync(stream.fileno())

@@ -24,8 +24,11 @@ from transformers import AutoConfig
 
 from ..common.console import say
 from ..common.identity import folder_hash
-from ..common.model_folder import CONFIG, MODULES, TOKENIZER_BYTES, read_json, read_object, require_safetensors
+from ..common.model_folder import require_safetensors
+from ..common.model_layout import CONFIG, MODULES
+from ..common.model_tokenizer import TOKENIZER_BYTES
 from ..common.output import new_folder, write_json
+from ..common.untrusted import read_json, read_object
 from ..evaluation.config import EvaluateConfig
 from ..evaluation.evaluate import main as evaluate
 from ..evaluation.results import SHOWN

@@ -20,7 +20,7 @@ import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..common.identity import folder_hash
-from ..common.model_folder import read_object
+from ..common.untrusted import read_object
 from ..corpus.corpus import Corpus
 from ..evaluation.cosines import percentiles
 from ..evaluation.report import published_beside

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import yaml
+from ..common.untrusted import read_metadata
 
 
 def card_problems(folder: Path, wanted: tuple[str, ...] = ("license",)) -> list[str]:
@@ -15,12 +15,15 @@ def card_problems(folder: Path, wanted: tuple[str, ...] = ("license",)) -> list[
     Returns:
         One sentence per problem.
     """
-    from huggingface_hub import ModelCard
+    from huggingface_hub import ModelCardData
 
+    where = folder / "README.md"
     try:
-        card = ModelCard.load(folder / "README.md")
-    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        return [f"{folder / 'README.md'}: the metadata of the card can not be read: {error}"]
-    return [
-        f"{folder / 'README.md'}: the metadata of the card names no {key}" for key in wanted if not card.data.get(key)
-    ]
+        metadata = read_metadata(where)
+    except ValueError as error:
+        return [str(error)]
+    try:
+        card = ModelCardData(**metadata)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        return [f"{where}: the metadata of the card cannot be read: {error}"]
+    return [f"{where}: the metadata of the card names no {key}" for key in wanted if not card.get(key)]

@@ -169,7 +169,8 @@ def _open(model: Path) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    from ..common.model_folder import ADAPTER, require_safetensors
+    from ..common.model_folder import require_safetensors
+    from ..common.model_layout import ADAPTER
     from .check import weight_problems
     from .layout import MODULES
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..common.model_folder import read_object
+from ..common.untrusted import read_object
 
 ARCHITECTURE = "CodeSageForSequenceClassification"
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.disk import require_space
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -48,11 +50,14 @@ def save_opened_as_float32(
         The number of the model's parameters.
     """
     import torch
+    from open_codesage.tokenization.tokenizer import forget_calls
 
     parameters = model.num_parameters()
     for key in ("is_local", "local_files_only"):  # How it was opened here says nothing about the tokenizer.
         tokenizer.init_kwargs.pop(key, None)
+    forget_calls(tokenizer)
     model.to(getattr(torch, dtype))
+    require_space(folder, parameters * getattr(torch, dtype).itemsize, "The model")
     save()
     # Saving has noted the stored format, in which AutoModel would compute.
     model.config.dtype = "float32"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.console import say
+from ..common.tree import files
 from .configs import ConsistencyConfig
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _claim(folder: Path, config: ConsistencyConfig, functions: Any) -> None:
     from ..common.fingerprint import digest
     from ..common.run import reset_unless_same
 
-    weights = sorted(Path(config.model).rglob("*.safetensors"))
+    weights = sorted(path for path in files(Path(config.model)) if path.suffix == ".safetensors")
     settings = {
         "pairs": len(functions),
         "corpus": digest(*sorted((config.corpus / "functions").glob("part-*.parquet"))),

@@ -22,6 +22,7 @@ import torch
 from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig
 from open_codesage.tokenization.languages import resolve_language
+from open_codesage.tokenization.tokenizer import forget_calls
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
@@ -364,8 +365,10 @@ def _write_model(trainer: BimodalTrainer, run: Run, peak: float, collapse: str |
         f"held_out_mrr@{_DEPTH}": evaluation[_MRR] / 100,
         "collapse": collapse,
     }
+    forget_calls(model.tokenizer)
     with run.write(log) as folder:
-        model.save_pretrained(str(folder))
+        # The card is written by `export`: that of the library tells of this very run, resumed or not.
+        model.save_pretrained(str(folder), create_model_card=False)
     say(
         f"Stage II: {log['steps']:,} steps, {log['tokens']:,} tokens in {log['seconds']:.0f} s "
         f"({log['tokens_per_second']:,.0f} tokens/s, MFU {log['mfu']:.1%}), "

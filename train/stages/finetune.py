@@ -28,9 +28,11 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from ..common.console import say
 from ..common.fingerprint import digest
-from ..common.model_folder import ADAPTER, require_safetensors
+from ..common.model_folder import require_safetensors
+from ..common.model_layout import ADAPTER
 from ..common.output import LOG, new_folder
 from ..common.run import Run
+from ..common.tree import files
 from .callbacks.stopping import Divergence, Patience
 from .configs import METRICS, FinetuneConfig
 from .data.tables import fingerprint, hold_out, is_corpus, read_rows, shared_texts
@@ -181,5 +183,5 @@ def _settings(config: FinetuneConfig, rows: Rows) -> dict[str, Any]:
         raise ValueError(f"{folder} is an adapter: start from a whole model, such as the one that merge writes")
     if folder.exists():
         require_safetensors(folder)
-        settings["model"] = digest(*sorted(folder.rglob("*.safetensors")))
+        settings["model"] = digest(*sorted(path for path in files(folder) if path.suffix == ".safetensors"))
     return settings

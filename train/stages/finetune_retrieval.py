@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from datasets import Dataset
 from open_codesage.modeling.auto_classes import name_classes
+from open_codesage.tokenization.tokenizer import forget_calls
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.losses import (
@@ -124,4 +125,5 @@ class Retrieval(Task):
 def _save(model: SentenceTransformer, folder: Path) -> None:
     encoder = model.transformers_model
     name_classes(encoder.config)
+    forget_calls(model.tokenizer)
     model.save_pretrained(str(folder), create_model_card=False)

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
 from open_codesage.tokenization.languages import resolve_language
+from open_codesage.tokenization.tokenizer import forget_calls
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -41,7 +42,7 @@ from transformers import (
 
 from ..common.console import say
 from ..common.fingerprint import digest
-from ..common.model_folder import require_sound
+from ..common.model_folder import require_sound_tokenizer
 from ..common.output import LOG
 from ..common.positions import longest_document
 from ..common.run import Run
@@ -149,7 +150,7 @@ def main(config: PretrainConfig) -> Path:
     args = _training_arguments(config)
     if not (config.tokenizer / "tokenizer.json").is_file():
         raise ValueError(f"{config.tokenizer} is not a tokenizer folder: write one with `open-codesage tokenizer`")
-    require_sound(config.tokenizer)
+    require_sound_tokenizer(config.tokenizer)
     tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
     corpus = Corpus(config.corpus)
     run = Run(config.output, _settings(config), LOG)
@@ -391,6 +392,7 @@ def _write_folder(
     log: dict[str, Any],
     weights: dict[str, Tensor] | None = None,
 ) -> None:
+    forget_calls(tokenizer)
     with run.write(log) as folder:
         model.save_pretrained(folder, state_dict=weights)
         # A tokenizer for longer texts would let them past the model's last position.

@@ -8,12 +8,14 @@ Invariant: when and how often a model is evaluated does not change what it learn
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from sentence_transformers import SentenceTransformerTrainer
 from transformers import TrainerCallback, TrainingArguments
 
+from ..common.disk import require_space
 from ..common.output import run_folder
 from .callbacks.clock import Clock
 from .callbacks.preemption import Preemption
@@ -22,12 +24,22 @@ from .configs import ContrastConfig, PretrainConfig
 
 
 class UndisturbedTraining:
-    """A Trainer whose evaluations draw nothing from the generators that training uses."""
+    """A Trainer whose evaluations draw nothing from the generators that training uses, and whose checkpoints fit."""
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate without advancing the training RNG: every data loader draws a seed from it."""
         with torch.random.fork_rng(devices=[]):
             return super().evaluate(*args, **kwargs)  # type: ignore[misc]
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint if there is room for it, and else nothing of it."""
+        trainer: Any = self
+        if trainer.args.should_save:
+            states = [state for states in trainer.optimizer.state.values() for state in states.values()]
+            held = [*trainer.model.state_dict().values(), *filter(torch.is_tensor, states)]
+            needed = sum(tensor.numel() * tensor.element_size() for tensor in held)
+            require_space(Path(trainer.args.output_dir), needed, "A checkpoint")
+        super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
 
 
 class SentenceTrainer(UndisturbedTraining, SentenceTransformerTrainer):
