@@ -14,9 +14,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.model_folder import LOADING_ERRORS, PICKLES, read_json, read_object, weight_files
+from ..common.model_weights import LOADING_ERRORS, PICKLES, weight_files
 from ..common.output import RESULTS, write_json
 from ..common.positions import longest_document
+from ..common.untrusted import read_json, read_object
 from .card import Description, model_card
 from .card_check import card_problems
 from .layout import NATIVE_FILES, NORMALIZE, PROBES, TOLERANCE

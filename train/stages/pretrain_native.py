@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from ..common.model_folder import LOADING_ERRORS, read_object
+from ..common.model_weights import LOADING_ERRORS
 from ..common.positions import longest_document
+from ..common.untrusted import read_object
 from .configs import PretrainConfig
 from .data.text_masking import DataCollatorForIdentifierMasking
 from .starting_point import local_folder

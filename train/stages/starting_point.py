@@ -15,7 +15,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from ..common.model_folder import LOADING_ERRORS, require_safetensors, require_sound_download
+from ..common.model_folder import require_safetensors, require_sound_download
+from ..common.model_weights import LOADING_ERRORS
 from ..common.positions import longest_document
 
 _DOWNLOADED = ["*.json", "*.txt", "*.model", "*.safetensors"]
