@@ -51,6 +51,8 @@ setup(
         "open_codesage.train": ["py.typed", "recipes/*.yaml", "recipes/*/*", "evaluation/ablation/*.yaml"],
         "open_codesage.model_cards": ["*.md", "*/*", "*/*/*"],
     },
+    # The package brings one model, the one that `search` uses; the other lies in a clone and on the Hub.
+    exclude_package_data={"open_codesage.model_cards": ["open-codesage-mini/*", "open-codesage-mini/*/*"]},
     include_package_data=False,
     install_requires=[
         "torch>=2.11",

@@ -10,10 +10,9 @@ import argparse
 from pathlib import Path
 
 import torch.nn.functional as F
-from open_codesage.train.evaluation.protocols import EmbeddingRanker, measure_task
-from open_codesage.train.evaluation.results import ALL
 from open_codesage.train.evaluation.tasks import read_task
 from open_codesage.train.retrieval.encoder import Encoder
+from open_codesage.train.retrieval.protocols import ALL, EmbeddingRanker, measure_task
 
 
 def main() -> None:

@@ -96,9 +96,10 @@ def attempt(file: Damaged) -> str:
     try:
         text = decode(file.data)
         functions = extract_functions(text, file.language)
+        lines = text.count("\n") + text.count("\r") - text.count("\r\n") + 1
         for function in functions:
             rejection_reason(function, file.language)
-            if not 1 <= function.start_line <= function.end_line <= text.count("\n") + 1:
+            if not 1 <= function.start_line <= function.end_line <= lines:
                 return f"fault: function {function.name} at lines {function.start_line} to {function.end_line}"
         end = 0
         for identifier in find_identifiers(text, file.language):

@@ -23,6 +23,7 @@ from open_codesage.tokenization import (
     rejection_reason,
     resolve_language,
 )
+from open_codesage.tokenization.functions import survey
 from open_codesage.train.corpus.sources import Counts, SkippedFile, collect_folders, read
 
 MAX_BYTES = 250_000
@@ -84,9 +85,7 @@ def examine(path: str, text: str, language: str, counted: Counted) -> None:
     counted.identifier_seconds += time.process_time() - middle
     counted.function_seconds += middle - start
     counted.functions += zip([path] * len(functions), functions, reasons, strict=True)
-    matches = parse(text, language).matches("functions")
-    bodies = {body.byte_range for _, match in matches if "name" in match for body in match.get("body", ())}
-    counted.all_functions += len(bodies)
+    counted.all_functions += survey(parse(text, language)).total
 
 
 def mark(text: str, identifiers: list[Identifier]) -> str:

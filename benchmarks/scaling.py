@@ -24,9 +24,8 @@ import torch.nn.functional as F
 from datasets import Dataset
 from numpy.typing import NDArray
 from open_codesage.train.corpus.corpus import Corpus
-from open_codesage.train.evaluation.protocols import EmbeddingRanker, measure_task
-from open_codesage.train.evaluation.results import ALL
 from open_codesage.train.evaluation.tasks import read_task
+from open_codesage.train.retrieval.protocols import ALL, EmbeddingRanker, measure_task
 from open_codesage.train.retrieval.task import Task
 from open_codesage.train.stages.data.batches import PairBatchSampler
 from open_codesage.train.stages.losses import HardNegativeContrastiveLoss

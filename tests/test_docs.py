@@ -9,8 +9,10 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from open_codesage.train import cli
+from safetensors.torch import load_file
 
 DOCS = Path(__file__).parent.parent / "docs"
 NAVIGATION = yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
@@ -39,6 +41,8 @@ def test_the_examples_run_in_their_order_as_they_are_printed(tmp_path, monkeypat
         (shutil.copytree if (library / module).is_dir() else shutil.copy)(library / module, copy)
     checkpoint = runpy.run_path(str(Path(__file__).parent / "scripts" / "published_checkpoint.py"))
     checkpoint["published"](tmp_path / "codesage-small-v2")
+    encoders = runpy.run_path(str(Path(__file__).parent / "scripts" / "tiny_encoders.py"))
+    encoders["write_pickled"]("bert", tmp_path / "old-encoder", ["def add(a, b): return a + b"])
     monkeypatch.chdir(tmp_path)
     # These two have tests of their own: one takes long, the other downloads.
     pages = [page for page in PAGES if page not in ("commands/quickstart.md", "commands/corpus.md")]
@@ -63,3 +67,25 @@ def test_references_into_the_code_exist(page):
         assert found.__doc__, reference
     for file in re.findall(r"`((?:modeling|tokenization|train)/[\w./]+)`", text):
         assert (DOCS.parent / file).exists(), file
+
+
+def test_the_script_for_any_encoder_runs_as_it_is_printed(tmp_path, monkeypatch):
+    """On our own files, with a tiny new encoder of that architecture in the place of the Hub's."""
+    page = (DOCS / "any-encoder.md").read_text(encoding="utf-8")
+    script = re.search(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)[1]
+    assert len([line for line in script.splitlines() if line.strip()]) <= 10
+    (tmp_path / "src").mkdir()
+    for name in ("cli.py", "quickstart.py"):
+        shutil.copy(DOCS.parent / "train" / name, tmp_path / "src" / name)
+    encoders = runpy.run_path(str(Path(__file__).parent / "scripts" / "tiny_encoders.py"))
+    texts = [path.read_text(encoding="utf-8") for path in (tmp_path / "src").iterdir()]
+    encoders["write"]("modernbert", tmp_path / "answerdotai" / "ModernBERT-base", texts)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script, "any-encoder.md", "exec"), names := {})
+    counts = names["collator"].counts
+    assert counts["documents"] == 2 * names["trainer"].args.num_train_epochs
+    assert counts["masked_tokens"] > 0
+    assert counts["parsed"] == counts["deobfuscated"]
+    before = load_file(tmp_path / "answerdotai" / "ModernBERT-base" / "model.safetensors")
+    after = load_file(tmp_path / "out" / "model.safetensors")
+    assert not torch.equal(before["model.layers.0.attn.Wqkv.weight"], after["model.layers.0.attn.Wqkv.weight"])

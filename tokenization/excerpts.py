@@ -13,7 +13,7 @@ Span = tuple[int, int]
 
 _GAP = "\0"
 _BLANKS = " \t\f\v" + _GAP
-_BLANK = re.compile(rb"[ \t\f\v]*")
+_BLANK = re.compile(rb"(?:\xef\xbb\xbf)?([ \t\f\v]*)")  # behind a byte order mark, too
 
 
 def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
@@ -54,7 +54,7 @@ def excerpt(data: bytes, span: Span, without: Iterable[Span] = ()) -> str:
 def _indentation(data: bytes, position: int) -> tuple[bytes, bool]:
     """The blanks at the start of the line of a position, and whether they are all that stands before it."""
     match = _BLANK.match(data, data.rfind(b"\n", 0, position) + 1, position)
-    return (match[0], match.end() == position) if match else (b"", False)
+    return (match[1], match.end() == position) if match else (b"", False)
 
 
 def _flush_left(lines: list[str], around: str | None) -> str:

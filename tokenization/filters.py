@@ -2,8 +2,8 @@
 
 The paper keeps a function whose summary is English and has 3 to 256 tokens and whose body has more than one line. The
 other rules drop what teaches nothing or lets a pair be matched by its form: stubs, tests, methods that every class has,
-text that is no description. A token of a summary is a run of letters, digits and underscores; one that is a number does
-not count among the fewest.
+text that is no description, code that was commented out. A token of a summary is a run of letters, digits and
+underscores; one that is a number does not count among the fewest.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Literal, get_args
 
 from .functions import Function
 from .languages import LANGUAGES, resolve_language
+from .prose import is_code, may_be_code
 
 Rejection = Literal[
     "syntax_error",
     "no_summary",
     "no_description",
+    "commented_out",
     "summary_too_short",
     "summary_too_long",
     "not_english",
@@ -34,6 +36,7 @@ REJECTIONS: tuple[Rejection, ...] = get_args(Rejection)
 _FEWEST_TOKENS, _MOST_TOKENS = 3, 256
 _MOST_CHARACTERS_OF_CODE = 20_000
 _LEAST_ASCII_SHARE = 0.97
+_BEGINNING = 40
 _TOKENS_THAT_NEED_A_STOP_WORD = 8
 
 _TOKEN = re.compile(r"\w+")
@@ -58,6 +61,7 @@ _NO_CODE = re.compile(r"(?:\s|['\"]use strict['\"];?|(?:try|finally)\s*\{\s*\}|c
 _TEST = re.compile(
     r"[tT]est(?=[_A-Z0-9])|(?:setUp|tearDown|set_up|tear_down|setup_|teardown_)(?:[cC]lass|[mM]ethod|[mM]odule)?$"
 )
+_TEST_MACRO = re.compile(r"(?:[A-Z][A-Z0-9]*_)*TEST(?:_[A-Z0-9_]+)?[ \t]*\(")
 _ACCESSOR = re.compile(r"(?:[gG]et|[sS]et|[iI]s|[hH]as|[wW]ith)(?:_|(?=[A-Z0-9]))")
 
 
@@ -77,10 +81,11 @@ def rejection_reason(function: Function, language: str) -> Rejection | None:
         "syntax_error": function.has_error,
         "no_summary": not tokens,
         "no_description": bool(_NO_DESCRIPTION.match(function.summary)),
+        "commented_out": may_be_code(function.summary) and is_code(_lines_of_summary(function)),
         "summary_too_short": sum(not token.isdecimal() for token in tokens) < _FEWEST_TOKENS,
         "summary_too_long": len(tokens) > _MOST_TOKENS,
         "not_english": not _is_english(function.summary, tokens),
-        "test": bool(_TEST.match(function.name)),
+        "test": bool(_TEST.match(function.name) or _TEST_MACRO.match(function.code)),
         "special_method": bool(special and special.fullmatch(function.name)),
         "body_too_short": function.body_lines <= 1,
         "code_too_long": len(function.code) > _MOST_CHARACTERS_OF_CODE,
@@ -89,6 +94,16 @@ def rejection_reason(function: Function, language: str) -> Rejection | None:
         "summary_in_code": _has_phrase(function.code.lower(), tokens),
     }
     return next((reason for reason in REJECTIONS if checks[reason]), None)
+
+
+def _lines_of_summary(function: Function) -> str:
+    """The paragraph of the documentation that the summary is of, in its lines."""
+    beginning = re.compile(
+        r"\s+".join(map(re.escape, function.summary[:_BEGINNING].split()[:-1] or [function.summary]))
+    )
+    found = (beginning.search(paragraph) for paragraph in function.documentation.split("\n\n"))
+    first = next(filter(None, found), None)
+    return first.string[first.start() :] if first else function.summary
 
 
 def _is_english(summary: str, tokens: list[str]) -> bool:

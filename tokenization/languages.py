@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from .unreadable import blank_attributes, blank_nested_heredocs
+
 
 @dataclass(frozen=True)
 class Grammar:
@@ -49,6 +51,7 @@ class Language:
         convention: Key of `documentation.CONVENTIONS`.
         documentation: Pattern at the start of a comment that makes it documentation of the function below it. None
             where no comment is (Python: the docstring stands in the body and is told by the query).
+        marked: Pattern of a comment that is documentation by its form, wherever it stands. None where no form tells.
         line_comment: Start of a comment that ends with its line; such comments on successive lines are one. Empty where
             only block comments document.
         distant_documentation: What makes documentation that of the function below it, although a blank line stands
@@ -64,6 +67,7 @@ class Language:
         blank: The name that binds nothing, if the language has one.
         import_suffix: What may stand at the end of an import's path behind the name that the import binds.
         calls_ignore_case: Whether a function may be called by its name in any case.
+        readable: Blanks out what the grammar cannot read although the language allows it.
         error_share: Largest share of a text that may lie in ERROR nodes while its identifiers are still trusted. Above
             zero, a function with an error in it is kept when its braces balance.
         ambiguous: Pattern of a run of `*` which the grammar reads in several ways, each of which it keeps until the end
@@ -78,6 +82,7 @@ class Language:
     shared_extensions: tuple[str, ...] = ()
     telling: re.Pattern[str] | None = None
     documentation: re.Pattern[str] | None = None
+    marked: re.Pattern[bytes] | None = None
     line_comment: str = ""
     distant_documentation: re.Pattern[str] | None = None
     special_methods: re.Pattern[str] | None = None
@@ -90,16 +95,24 @@ class Language:
     blank: str = ""
     import_suffix: re.Pattern[str] | None = None
     calls_ignore_case: bool = False
+    readable: Callable[[bytes], bytes] | None = None
     error_share: float = 0.0
     ambiguous: re.Pattern[str] | None = None
 
 
-# A tag that says what is documented here, if it is no function (or one that is called with `new`).
+# A tag that says what is documented here, if it is no function (or one that is called with `new`); some say so only
+# where no other one speaks of a function. What belongs to a @module, or fires an @event, is documented right above it.
 _JSDOC = re.compile(
-    r"/\*\*(?![*/])(?!(?s:.)*?[\s*]@(?:attribute|callback|class|config|constructor|enum|event|external|file|fileoverview"
-    r"|interface|license|mixin|module|namespace|overview|packageDocumentation|record|typedef)\b)"
+    r"/\*\*(?![*/])(?!(?s:.)*?[\s*]@(?:callback|class|constructor|file|fileoverview|interface|license|overview"
+    r"|packageDocumentation|record|typedef)\b)"
+    r"(?:(?=(?s:.)*?[\s*]@(?:api|func|function|method|param|returns?)\b)"
+    r"|(?!(?s:.)*?[\s*]@(?:attribute|config|enum|external|mixin|namespace)\b))"
 )
 _JSDOC_OF_A_FUNCTION = re.compile(r"[\s*]@(?:api|param|returns?)\b")
+
+_DOXYGEN_MARK = re.compile(rb"/\*(?:\*(?![*/])|!)|//(?:/(?!/)|!)")
+_JAVADOC_MARK = re.compile(rb"/\*\*(?![*/])")
+_SLASHES_MARK = re.compile(rb"///(?!/)|/\*\*(?![*/])")
 
 # A comment above a function, not one that goes on from what stands above it.
 _DOXYGEN = re.compile(r"/(?:/(?![/!]?<)|\*(?![*!]?<))")
@@ -111,9 +124,11 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_c"),),
         convention="doxygen",
         documentation=_DOXYGEN,
+        marked=_DOXYGEN_MARK,
         line_comment="//",
         special_methods=re.compile(r"main|yy\w+"),
         separators=frozenset({".", "->"}),
+        readable=blank_attributes,
         error_share=0.02,
     ),
     Language(
@@ -130,11 +145,13 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_cpp", queries=("c", "cpp")),),
         convention="doxygen",
         documentation=_DOXYGEN,
+        marked=_DOXYGEN_MARK,
         line_comment="//",
         special_methods=re.compile(
             r"main|yy\w+|begin|end|swap|[cC]lone|[tT]oString|(?:SetUp|TearDown)(?:TestSuite|TestCase)?"
         ),
         separators=frozenset({".", "->", "::", ".*", "->*"}),
+        readable=blank_attributes,
         error_share=0.02,
     ),
     Language(
@@ -144,6 +161,7 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_c_sharp"),),
         convention="xmldoc",
         documentation=re.compile(r"///(?!/)|/\*\*(?![*/])"),
+        marked=_SLASHES_MARK,
         line_comment="///",
         special_methods=re.compile(
             r"ToString|Equals|GetHashCode|CompareTo|Compare|Clone|MemberwiseClone|Dispose(?:Async)?|Finalize|GetEnumerator"
@@ -174,7 +192,9 @@ _ROWS = (
         extensions=(".java",),
         grammars=(Grammar("tree_sitter_java"),),
         convention="javadoc",
-        documentation=re.compile(r"/\*\*(?!/)"),
+        documentation=re.compile(r"/\*\*(?!/)|///(?!/)"),
+        marked=_SLASHES_MARK,
+        line_comment="///",
         special_methods=re.compile(r"[A-Z]\w*|toString|hashCode|equals|clone|finalize|compareTo|compare|main"),
         separators=frozenset({".", "::"}),
     ),
@@ -185,6 +205,7 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_javascript", queries=("ecmascript", "jsx", "javascript")),),
         convention="jsdoc",
         documentation=_JSDOC,
+        marked=_JAVADOC_MARK,
         distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?."}),
@@ -200,6 +221,7 @@ _ROWS = (
         ),
         convention="phpdoc",
         documentation=re.compile(r"/\*\*(?![*/])"),
+        marked=_JAVADOC_MARK,
         special_methods=re.compile(
             r"__(?:construct|destruct|call|callStatic|get|set|isset|unset|sleep|wakeup|serialize|unserialize|toString"
             r"|invoke|set_state|clone|debugInfo)|main"
@@ -237,17 +259,23 @@ _ROWS = (
         symbol=":",
         type_name=re.compile(r"[^$].*[a-z]"),
         blank="_",
+        readable=blank_nested_heredocs,
     ),
     Language(
         name="typescript",
         aliases=("ts", "tsx"),
         extensions=(".ts", ".tsx", ".mts", ".cts"),
         grammars=(
-            Grammar("tree_sitter_typescript", "language_typescript", queries=("ecmascript", "typescript")),
+            Grammar(
+                "tree_sitter_typescript",
+                "language_typescript",
+                queries=("ecmascript", "typescript", "typescript_casts"),
+            ),
             Grammar("tree_sitter_typescript", "language_tsx", queries=("ecmascript", "jsx", "typescript")),
         ),
         convention="jsdoc",
         documentation=_JSDOC,
+        marked=_JAVADOC_MARK,
         distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?.", "!.", "!?."}),

@@ -1,7 +1,8 @@
 """Source text as a syntax tree, under limits, with byte positions mapped back to characters.
 
-Contract: the tree is of exactly the text given; nothing is stripped or normalised in between, so positions in the tree
-are positions in the text that is tokenized. tree-sitter counts UTF-8 bytes, tokenizers count characters; `Source` maps.
+Contract: positions in the tree are positions in the text that is tokenized; nothing is put in or taken out.
+What the parser is handed differs from the text in single bytes only: a carriage return alone is a line feed, and what a
+grammar cannot read is blank (`unreadable`). tree-sitter counts UTF-8 bytes, tokenizers count characters; `Source` maps.
 
 Untrusted text can not hang or crash a run: size, time and nesting are limited, and a text outside the limits raises
 `Unparsable` with one of a closed set of reasons that callers count.
@@ -35,6 +36,8 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 # How much of the text the predicates of queries are handed, and copy, for every name that they look at.
 _PIECE = 128
+
+_LONE_RETURN = re.compile(r"\r(?!\n)")
 
 # Below 0.26 a progress callback crashes the interpreter (tried with 0.25.2): there the size limit alone stands guard.
 _CAN_STOP_A_PARSE = tuple(int(part) for part in metadata.version("tree-sitter").split(".")[:2]) >= (0, 26)
@@ -82,7 +85,7 @@ class Source:
 
     Attributes:
         text: The text as given.
-        data: The text in UTF-8 (lone surrogates pass as three bytes each).
+        data: The text in UTF-8 (lone surrogates pass as three bytes each), a carriage return alone as a line feed.
         language: The row of the table.
         grammar: The grammar that was chosen.
         tree: The syntax tree over `data`.
@@ -121,17 +124,21 @@ class Source:
         """Whether positions in bytes and in characters are the same."""
         return len(self.data) == len(self.text)
 
-    def wrong_bytes(self) -> int:
-        """How many bytes lie in nodes of syntax errors."""
-        wrong = 0
+    def unread(self) -> list[tuple[int, int]]:
+        """Spans of the regions that the grammar could not read, outermost only; empty where it misses a token."""
+        spans: list[tuple[int, int]] = []
         open_nodes = [self.tree.root_node] if self.tree.root_node.has_error else []
         while open_nodes:
             node = open_nodes.pop()
             if node.is_error or node.is_missing:
-                wrong += max(1, node.end_byte - node.start_byte)
+                spans.append(node.byte_range)
             elif node.has_error:
                 open_nodes.extend(node.children)
-        return wrong
+        return spans
+
+    def wrong_bytes(self) -> int:
+        """How many bytes lie in nodes of syntax errors."""
+        return sum(max(1, end - start) for start, end in self.unread())
 
     def matches(self, purpose: str) -> list[tuple[int, dict[str, list[tree_sitter.Node]]]]:
         """Matches of the language's query of that purpose ("identifiers", "functions") over the whole tree."""
@@ -176,7 +183,7 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
     row = LANGUAGES[resolve_language(language)]
     if "\0" in text:
         raise Unparsable("binary", "there is a NUL character: this is not source text")
-    data = text.encode("utf-8", "surrogatepass")
+    data = _with_line_feeds(text).encode("utf-8", "surrogatepass")
     if len(data) > limits.bytes:
         raise Unparsable("too_large", f"{len(data)} bytes, the limit is {limits.bytes}")
     runs = row.ambiguous.findall(text) if row.ambiguous and text.count("*") > limits.ambiguous else []
@@ -185,7 +192,8 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
     candidates = [grammar for grammar in row.grammars if grammar.marker in text]
     parsed: list[Source] = []
     for grammar in candidates:
-        parsed.append(Source(text, data, row, grammar, _parse(data, grammar, limits)))
+        readable = row.readable(data) if row.readable else data
+        parsed.append(Source(text, data, row, grammar, _parse(readable, grammar, limits)))
         if not parsed[-1].tree.root_node.has_error:
             break
     if not parsed:
@@ -196,6 +204,11 @@ def parse(text: str, language: str, limits: Limits = DEFAULT_LIMITS) -> Source:
     if _has_wider_error(source.tree.root_node, limits.width):
         raise Unparsable("too_wide", f"more than {limits.width} tokens in a row make no sense")
     return source
+
+
+def _with_line_feeds(text: str) -> str:
+    """The text with a line feed for every carriage return that ends a line alone."""
+    return _LONE_RETURN.sub("\n", text) if "\r" in text else text
 
 
 def _parse(data: bytes, grammar: Grammar, limits: Limits) -> tree_sitter.Tree:
@@ -300,9 +313,11 @@ def definition_of(language: str, names: Sequence[str] = ("identifiers.scm", "bui
 
 
 def _spelled(value: object) -> str:
-    """A value of the table in the same letters in every process: a set has its own order, long patterns are cut."""
+    """A value of the table in the same letters in every process: sets, long patterns and functions need care."""
     if isinstance(value, frozenset):
         return repr(sorted(value))
+    if callable(value):
+        return value.__qualname__
     return repr((value.pattern, value.flags) if isinstance(value, re.Pattern) else value)
 
 

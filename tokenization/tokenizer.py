@@ -17,7 +17,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -130,6 +130,21 @@ def wrap_tokenizer(tokenizer: Tokenizer, model_max_length: int, **options: Any) 
     )
 
 
+def forget_calls(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Take out of a tokenizer what its latest calls have left in it, so that it is saved as it was made.
+
+    A call with `truncation` or `padding` sets them in the tokenizer underneath, and they would be saved with it: other
+    calls, another file, and the longest input of a training. `model_max_length` stays.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    # As transformers notes them when it opens a file that has such settings.
+    for key in ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "pad_token_type_id"):
+        tokenizer.init_kwargs.pop(key, None)
+
+
 def encode_with_identifiers(
     texts: Sequence[str], identifiers: Sequence[Sequence[Identifier]], tokenizer: PreTrainedTokenizerBase
 ) -> list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]]:
@@ -150,13 +165,40 @@ def encode_with_identifiers(
     Raises:
         ValueError: If the numbers of texts and lists differ, or a span does not follow the span before it.
     """
+    return [(row.tokens, row.identifier_ids) for row in align_identifiers(texts, identifiers, tokenizer)]
+
+
+class Alignment(NamedTuple):
+    """The tokens of a text, and what they have to do with its identifiers.
+
+    Attributes:
+        tokens: Token ids [T].
+        identifier_ids: The id of each token's identifier, or 0 [T].
+        mixed: Whether a token holds a part of its identifier and, beside white space, something else [T].
+    """
+
+    tokens: npt.NDArray[np.uint32]
+    identifier_ids: npt.NDArray[np.uint32]
+    mixed: npt.NDArray[np.bool_]
+
+
+def align_identifiers(
+    texts: Sequence[str], identifiers: Sequence[Sequence[Identifier]], tokenizer: PreTrainedTokenizerBase
+) -> list[Alignment]:
+    """Do what `encode_with_identifiers` does, and also say which tokens an identifier shares with its neighbors.
+
+    With the tokenizers of `train_tokenizer` there are none; others join, for example, `(_` of `f(_name)`.
+
+    Raises:
+        ValueError: As `encode_with_identifiers`.
+    """
     if len(texts) != len(identifiers):
         raise ValueError(f"There are {len(texts)} texts but identifiers of {len(identifiers)}.")
     if not texts:
         return []
     encoded = _encode_by_length(texts, tokenizer) or _encode_by_offsets(texts, tokenizer)
     return [
-        (tokens, _identifier_ids(spans, found, text if in_bytes else None))
+        Alignment(tokens, *_align(spans, found, text, in_bytes))
         for (tokens, spans, in_bytes), text, found in zip(encoded, texts, identifiers, strict=True)
     ]
 
@@ -225,26 +267,36 @@ def _encode_by_offsets(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase)
     ]
 
 
-def _identifier_ids(
-    spans: npt.NDArray[np.int64], identifiers: Sequence[Identifier], text: str | None
-) -> npt.NDArray[np.uint32]:
-    """Return, for token spans [T, 2], the id of the first identifier that each overlaps, or 0.
+def _align(
+    spans: npt.NDArray[np.int64], identifiers: Sequence[Identifier], text: str, in_bytes: bool
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
+    """Return, for token spans [T, 2], the id of the first identifier that each overlaps or 0, and what is `mixed`.
 
     Args:
-        spans: In bytes of the text in UTF-8 if it is given, else in characters.
+        spans: In bytes of the text in UTF-8, or in characters.
         identifiers: Their spans are in characters.
-        text: See `spans`.
+        text: What the spans are of.
+        in_bytes: See `spans`.
     """
     if not identifiers:
-        return np.zeros(len(spans), dtype=np.uint32)
+        return np.zeros(len(spans), dtype=np.uint32), np.zeros(len(spans), dtype=np.bool_)
     starts, ends, _, _, numbers = zip(*identifiers, strict=True)
     start, end, number = (np.array(column, dtype=np.int64) for column in (starts, ends, numbers))
     if (end <= start).any() or (start[1:] < end[:-1]).any() or number.min() < 1:
         raise ValueError("Identifiers must be sorted, disjoint and not empty, with ids from 1.")
-    if text is not None and not text.isascii():
-        data = np.frombuffer(text.encode(), dtype=np.uint8)
-        positions = np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data))
-        start, end = positions[start], positions[end]
+    if in_bytes or text.isascii():
+        codes = np.frombuffer(text.encode(), dtype=np.uint8)
+        if len(codes) != len(text):
+            positions = np.append(np.flatnonzero((codes & 0xC0) != 0x80), len(codes))
+            start, end = positions[start], positions[end]
+    else:
+        codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    first, last = np.append(start, len(codes)), np.append(end, len(codes))
     nearest = np.searchsorted(end, spans[:, 0], side="right")
-    reached = np.append(start, np.iinfo(np.int64).max)[nearest] < spans[:, 1]
-    return np.where(reached, np.append(number, 0)[nearest], 0).astype(np.uint32)
+    reached = (nearest < len(start)) & (first[nearest] < spans[:, 1])
+    ids = np.where(reached, np.append(number, 0)[nearest], 0).astype(np.uint32)
+    # White space before a name belongs to its token in most tokenizers, and tells nothing.
+    visible = np.concatenate(([0], np.cumsum(codes > ord(" "))))
+    before = visible[np.maximum(first[nearest], spans[:, 0])] - visible[spans[:, 0]]
+    behind = visible[spans[:, 1]] - visible[np.minimum(last[nearest], spans[:, 1])]
+    return ids, reached & (before + behind > 0)

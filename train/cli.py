@@ -1,17 +1,20 @@
 """The `open-codesage` command: one sub-command per step, each a config dataclass and a `main(config)`.
 
 Contract: `open-codesage COMMAND [--config RECIPE] [--key value ...]`. Errors that a user can mend (`ValueError`,
-`OSError`) become one line on standard error and exit status 1, wrong options status 2; anything else is a fault of ours
-and keeps its traceback. Invariant: `--help`, of the command and of every sub-command, imports neither torch nor
-transformers nor sentence_transformers.
+`OSError`, and whatever a full disk makes a library raise) become one line on standard error and exit status 1, wrong
+options status 2; anything else is a fault of ours and keeps its traceback. Invariant: `--help`, of the command and of
+every sub-command, imports neither torch nor transformers nor sentence_transformers.
 """
 
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .common.config import load_config
+from .common.console import note
+from .common.disk import full_disk
 
 
 class Command(NamedTuple):
@@ -96,6 +99,16 @@ COMMANDS = {
         "release.convert:main",
         "turn a checkpoint of the authors into a Hub folder",
     ),
+    "average": Command(
+        "release.config:AverageConfig",
+        "release.average:main",
+        "the weights of one model in the middle of several",
+    ),
+    "safetensors": Command(
+        "release.config:SafetensorsConfig",
+        "release.pickles:main",
+        "turn pickled weights into safetensors",
+    ),
     "search": Command(
         "search.configs:SearchConfig",
         "search.command:main",
@@ -117,22 +130,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name not in COMMANDS:
-        sys.stderr.write(f"open-codesage: unknown command {name!r}; known: {', '.join(COMMANDS)}\n")
+        note(f"open-codesage: unknown command {name!r}; known: {', '.join(COMMANDS)}")
         return 2
     command = COMMANDS[name]
     try:
         config = load_config(command.load_config(), rest, prog=f"open-codesage {name}")
     except ValueError as error:
-        sys.stderr.write(f"open-codesage {name}: {error}\n")
+        note(f"open-codesage {name}: {error}")
         return 2
     try:
         command.load_main()(config)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"open-codesage {name}: {error}\n")
-        return 1
     except KeyboardInterrupt:
-        sys.stderr.write(f"open-codesage {name}: interrupted; run the same command again to resume\n")
+        note(f"open-codesage {name}: interrupted; run the same command again to resume")
         return 130
+    except Exception as error:
+        # A full disk makes each library raise an error of its own.
+        reason = full_disk(error, [place for place in vars(config).values() if isinstance(place, Path)])
+        if reason is None and not isinstance(error, ValueError | OSError):
+            raise
+        note(f"open-codesage {name}: {reason or error}")
+        return 1
     return 0
 
 

@@ -23,8 +23,9 @@ from .common.output import RESULTS
 from .common.steps import Steps
 from .corpus.extract import ExtractConfig
 from .evaluation.config import EvaluateConfig
-from .evaluation.results import ALL, value_of
+from .evaluation.results import value_of
 from .release.config import ExportConfig
+from .retrieval.protocols import ALL
 from .stages.configs import ContrastConfig, PretrainConfig, TokenizerConfig
 
 RECIPE = Path(__file__).parent / "recipes" / "quickstart.yaml"

@@ -148,6 +148,8 @@ class CodeSageModel(CodeSagePreTrainedModel):
         self.h = nn.ModuleList([CodeSageBlock(config, layer_idx) for layer_idx in range(config.num_hidden_layers)])
         norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
         self.ln_f = norm if config.final_layer_norm else nn.Identity()
+        # The blocks are what is checkpointed. transformers wants to see this flag also where there is none.
+        self.gradient_checkpointing = False
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -311,6 +313,7 @@ class CodeSageForMaskedLM(CodeSagePreTrainedModel):
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        labelled_only: bool | None = None,
         **kwargs: Any,
     ) -> MaskedLMOutput:
         """Predict tokens; the arguments are those of `CodeSageModel.forward`.
@@ -321,22 +324,31 @@ class CodeSageForMaskedLM(CodeSagePreTrainedModel):
             position_ids: Positions, [B, T].
             inputs_embeds: Token embeddings [B, T, H] in place of `input_ids`.
             labels: The original token at each position to predict, -100 elsewhere, [B, T].
+            labelled_only: Compute the logits of the labelled positions alone. None: while training, where nobody looks
+                at the others, which are most of the memory.
             **kwargs: As for the encoder; `num_items_in_batch` divides the summed loss in place of the labels' number.
 
         Returns:
-            Without labels the `logits` [B, T, V]. With labels the `loss` (equation 1 of the paper, averaged over the
-            labelled positions; 0 if there are none) and the `logits` [M, V] of the M labelled positions, row by row.
+            The `logits` [B, T, V]; with labels also the `loss`, equation 1 of the paper, averaged over the labelled
+            positions, 0 if there are none. With labels and `labelled_only` the `logits` are those of the M labelled
+            positions, row by row, [M, V].
         """
         outputs = self.transformer(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
         hidden_states, loss = outputs.last_hidden_state, None
-        if labels is not None:
-            labelled = labels != IGNORED_LABEL
-            hidden_states, labels = hidden_states[labelled.to(hidden_states.device)], labels[labelled]
-        logits = self.lm_head(hidden_states)
-        if labels is not None and labels.numel() == 0:
-            loss = logits.sum()
-        elif labels is not None:
-            loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
+        if labels is None:
+            logits = self.lm_head(hidden_states)
+        else:
+            labelled = (labels != IGNORED_LABEL).to(hidden_states.device)
+            if self.training if labelled_only is None else labelled_only:
+                logits = scored = self.lm_head(hidden_states[labelled])
+            else:
+                logits = self.lm_head(hidden_states)
+                scored = logits[labelled.to(logits.device)]
+            if scored.numel() == 0:
+                loss = scored.sum()
+            else:
+                targets = labels[labelled.to(labels.device)]
+                loss = self.loss_function(scored, targets, vocab_size=self.config.vocab_size, **kwargs)
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )

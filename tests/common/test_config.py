@@ -75,12 +75,12 @@ def test_lists_and_none_on_the_command_line():
         ("output: o\nbf16: 3\n", [], "expected bool"),
         ("output: o\nmodel: 3\n", [], "model: expected a mapping"),
         ("- 1\n", [], "a recipe is a mapping"),
-        ("a: [\n", [], "is not a YAML recipe"),
+        ("a: [\n", [], "is not YAML"),
         ("", [], "missing: --output"),
         ("output: o\n", ["--mode", "quick"], "'quick' is none of fast, slow"),
         ("output: o\n", ["--stepz", "3"], "did you mean '--steps'"),
         ("output: o\n", ["--model", "hidden"], "write key=value"),
-        ("output: o\n", ["--model", "a={"], "is not YAML behind the equals sign"),
+        ("output: o\n", ["--model", "a={"], "what follows the equals sign in .a={. is not YAML"),
         ("output: o\n", ["--model", "rope=1", "rope.theta=2"], "rope.theta opens rope, which has a value already"),
     ],
 )
@@ -95,7 +95,7 @@ def test_missing_and_binary_recipes(tmp_path):
     with pytest.raises(ConfigError, match="cannot read the recipe"):
         load_config(ExampleConfig, ["--config", str(tmp_path / "none.yaml")])
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(ConfigError, match="is not a YAML recipe"):
+    with pytest.raises(ConfigError, match="is not YAML"):
         load_config(ExampleConfig, ["--config", str(tmp_path / "binary.yaml")])
 
 

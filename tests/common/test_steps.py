@@ -1,5 +1,6 @@
 """Steps are done once, remembered, and done again when their settings change."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,3 +117,67 @@ def test_a_copied_run_goes_on_by_itself_and_leaves_the_original_alone(workshop, 
     copy.run(sizes=(2, 1, 1))
     assert copy.done == list(NAMES)
     assert all((workshop.folder / name / "begun").exists() for name in NAMES)
+
+
+def foreign(workshop, **changes):
+    """A folder from somebody else, with a record of the first step; beside it a folder that is not theirs."""
+    victim = workshop.folder.parent / "victim"
+    victim.mkdir()
+    (victim / "thesis.txt").write_text("x")
+    (workshop.folder / "steps").mkdir(parents=True, exist_ok=True)
+    entry = {"finished": True, "output": "first", "seconds": 1, "result": None, "settings": {"size": 0}}
+    (workshop.folder / "steps" / "first.json").write_text(json.dumps(entry | changes))
+    return victim
+
+
+@pytest.fixture
+def inside(tmp_path):
+    (tmp_path / "root").mkdir()
+    return Workshop(tmp_path / "root")
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["../victim", "{victim}", "first/../../victim", "link/victim", ".", "", "steps", "./steps/x", "..", "a\0b"],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_record_that_names_a_folder_no_step_has_written_is_refused(inside, output, finished):
+    victim = foreign(inside, output=output.format(victim=inside.folder.parent / "victim"), finished=finished)
+    (inside.folder / "link").symlink_to(inside.folder.parent)
+    with pytest.raises(ValueError, match="no step below"):
+        inside.run()
+    assert (victim / "thesis.txt").exists()
+    assert inside.done == []
+
+
+def test_a_link_in_the_place_of_an_output_or_of_the_records_is_not_followed(inside):
+    victim = foreign(inside)
+    (inside.folder / "first").symlink_to(victim)
+    with pytest.raises(FileExistsError):  # The step meets it as anybody's.
+        Steps(inside.folder, NAMES).run("first", StepConfig(inside.folder / "first"), lambda c: c.output.mkdir())
+    assert (victim / "thesis.txt").exists()
+    shutil.rmtree(inside.folder / "steps")
+    (inside.folder / "steps").symlink_to(victim)
+    with pytest.raises(ValueError, match="is a link"):
+        inside.run()
+    assert [path.name for path in victim.iterdir()] == ["thesis.txt"]
+
+
+def test_a_link_in_the_place_of_a_half_written_record_is_not_followed(inside):
+    victim = foreign(inside)
+    (inside.folder / "steps" / "first.partial").symlink_to(victim / "thesis.txt")
+    inside.run()
+    assert (victim / "thesis.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"finished": "yes"}, {"output": 3}, {"output": None}, {"settings": []}, {"seconds": "x"}, {"seconds": None}],
+)
+def test_a_damaged_record_is_refused_with_its_name(inside, changes):
+    foreign(inside, **changes)
+    with pytest.raises(ValueError, match=r"first\.json is no record of a step"):
+        inside.run()
+    (inside.folder / "steps" / "first.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"first\.json is nested too deeply"):
+        inside.run()

@@ -247,9 +247,9 @@ def test_an_output_with_something_in_it_is_not_touched(source, tmp_path):
         ({"languages": ()}, "languages is empty"),
         ({"dataset": "some/dataset"}, "source and dataset exclude each other"),
         ({"held_out_share": 0.0}, "held_out_share must be positive and at most 0.5, not 0.0"),
-        ({"held_out_share": 0.6}, "held_out_share is 0.6"),
+        ({"held_out_share": 0.6}, "held_out_share must be positive and at most 0.5, not 0.6"),
         ({"num_proc": 0}, "num_proc must be at least 1, not 0"),
-        ({"max_file_bytes": -1}, "max_file_bytes is -1"),
+        ({"max_file_bytes": -1}, "max_file_bytes must be at least 1, not -1"),
     ],
 )
 def test_settings_that_make_no_sense_are_errors(settings, message):

@@ -10,6 +10,7 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from open_codesage.train.corpus import json_rows
 from open_codesage.train.corpus.rules import REASONS
 from open_codesage.train.corpus.sources import SkippedFile, SourceFile, collect_folders, read, stream_dataset
 
@@ -293,7 +294,7 @@ def test_rows_without_text_or_with_half_a_surrogate_pair_are_counted(tmp_path):
     [
         ("d.jsonl", b'{"text": "a = 1", "lang": "python"}\n', "has no column content, only lang, text"),
         ("d.jsonl", b'{"content": "a = 1", "language": "python"}\n', "has no column lang"),
-        ("d.jsonl", b'{"content": "a = 1", "lang"', "can not be"),
+        ("d.jsonl", b'{"content": "a = 1", "lang"', "no line of it is a JSON object"),
         ("d.parquet", b"PAR1 this is not parquet", "can not be"),
         ("d.jsonl", b"", "empty"),
         ("d.csv", b"content,lang\n", r"must be a \.parquet or \.jsonl file"),
@@ -322,3 +323,80 @@ def test_a_hub_dataset_that_can_not_be_reached_is_an_error_with_a_remedy():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert "the dataset nobody/no-such-dataset can not be opened" in result.stdout
     assert "give a Hub id or a local file" in result.stdout
+
+
+def deep(folder, levels, name):
+    """Make folders in folders, and a file in the last one, without ever using a long path."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=here)
+        inner = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    with os.fdopen(os.open("deep.py", os.O_CREAT | os.O_WRONLY, dir_fd=here), "w") as file:
+        file.write(CODE)
+    os.close(here)
+
+
+@pytest.fixture
+def deep_tree(tmp_path):
+    """A folder that goes again by a tool that does not recurse: shutil.rmtree of Python 3.11 does."""
+    yield tmp_path / "tree"
+    subprocess.run(["rm", "-rf", str(tmp_path / "tree")], check=True)
+
+
+@pytest.mark.parametrize(("levels", "name", "reached"), [(1300, "d", True), (3000, "d", False), (60, "d" * 200, False)])
+def test_deep_folders_are_walked_as_far_as_the_system_goes(deep_tree, levels, name, reached):
+    write(deep_tree, **{"z/shallow.py": CODE})
+    deep(deep_tree, levels, name)
+    files, _, skipped = collect(deep_tree)
+    assert [file.path.rpartition("/")[2] for file in files] == [*["deep.py"] * reached, "shallow.py"]
+    assert skipped["", "unreadable"] == (not reached)
+
+
+def test_a_deep_folder_of_a_dataset_is_walked(deep_tree):
+    save(deep_tree / "a.jsonl", STACK[:1])
+    deep(deep_tree, 1300, "d")
+    assert len(list(stream_dataset(str(deep_tree), ("python", "java"), Counter()))) == 1
+
+
+ROW = '{"content": "a = 1", "lang": "python", "path": "good.py"}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"content": "x", "lang": "python", "meta": ' + "[" * 5000 + "]" * 5000 + "}",
+        '{"content": "x", "lang": "python", "meta": ' + '{"a":' * 5000 + "1" + "}" * 5000 + "}",
+        '{"content": ' + "[" * 5000 + "]" * 5000 + ', "lang": "python"}',
+        '{"content": "x", "lang": ' + "[" * 5000 + "]" * 5000 + "}",
+        "[" * 100_000,
+        '{"content": "x", "lang"',
+        "[1, 2]",
+        "7",
+        '{"content": "x", "n": ' + "9" * 5000 + "}",
+        "\udcff\udcfe",
+    ],
+)
+@pytest.mark.parametrize("name", ["d.jsonl", "d.json", "d.jsonl.gz"])
+def test_a_row_that_cannot_be_read_costs_itself(tmp_path, line, name):
+    data = f"{ROW}\n\n{line}\n{ROW}\n".encode(errors="surrogateescape")
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    skipped = Counter()
+    files = list(stream_dataset(str(tmp_path / name), ("python",), skipped))
+    assert [file.path for file in files] == ["good.py", "good.py"]
+    assert skipped == {("unknown", "unreadable"): 1}
+
+
+def test_a_line_longer_than_any_file_costs_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_rows, "LONGEST", 1000)
+    (tmp_path / "d.jsonl").write_text(f'{{"content": "{"x" * 5000}", "lang": "python"}}\n{ROW}\n')
+    skipped = Counter()
+    (file,) = stream_dataset(str(tmp_path / "d.jsonl"), ("python",), skipped)
+    assert (file.content, skipped) == ("a = 1", {("unknown", "unreadable"): 1})
+
+
+def test_a_cut_archive_of_rows_is_an_error(tmp_path):
+    (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(f"{ROW}\n".encode() * 9000, mtime=0)[:-20])
+    with pytest.raises(ValueError, match=r"d\.jsonl\.gz cannot be read"):
+        list(stream_dataset(str(tmp_path / "d.jsonl.gz"), ("python",), Counter()))

@@ -84,10 +84,10 @@ def figures(results, task="corpus", protocol="full", part="all"):
 
 def test_every_summary_is_a_query_and_every_held_out_function_a_document():
     summaries = ["Open a file.", "Close it.", "Open a file.", "close it."]
-    task = held_out_search({"summary": summaries, "code": ["a", "b", "c", "d"]})
-    assert task.queries == ["Open a file.", "Close it.", "close it."]
-    assert task.documents == ["a", "b", "c", "d"]
-    assert task.relevant == [{0, 2}, {1}, {3}]
+    task = held_out_search({"summary": summaries, "code": ["a", "b", "c", "d"], "language": ["python"] * 4})
+    assert task.query_texts == ["Open a file.", "Close it.", "close it."]
+    assert task.document_texts == ["a", "b", "c", "d"]
+    assert task.relevant == ({0, 2}, {1}, {3})
 
 
 def test_bm25_finds_functions_by_their_words(corpus, capsys):
@@ -384,7 +384,7 @@ def test_an_input_longer_than_the_model_takes_is_an_error(corpus, model):
     ("settings", "message"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
-        ({"max_length": 0}, "max_length is 0"),
+        ({"max_length": 0}, "max_length must be at least 1, not 0"),
         ({"cutoff": 20, "depth": 10}, "cutoff is 20, beyond the depth of 10"),
     ],
 )

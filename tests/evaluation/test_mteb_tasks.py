@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from open_codesage.train.evaluation import mteb_tasks
 from open_codesage.train.evaluation.mteb_tasks import PROTOCOL, as_mteb, find_mteb, measure_mteb
-from open_codesage.train.evaluation.protocols import EmbeddingRanker, measure_task
 from open_codesage.train.evaluation.tasks import read_task
 from open_codesage.train.retrieval.encoder import Encoder, open_sentence_model
+from open_codesage.train.retrieval.protocols import EmbeddingRanker, measure_task
 
 mteb = pytest.importorskip("mteb")
 

@@ -8,8 +8,8 @@ from open_codesage.train.evaluation.config import EvaluateConfig
 from open_codesage.train.evaluation.cosines import PAIRS, cosine_histograms
 from open_codesage.train.evaluation.paper_figures import FIGURES, MODELS
 from open_codesage.train.evaluation.presets import PRESETS, treatment_of, with_preset
-from open_codesage.train.evaluation.protocols import EmbeddingRanker
 from open_codesage.train.evaluation.report import markdown
+from open_codesage.train.retrieval.protocols import EmbeddingRanker
 from open_codesage.train.retrieval.task import CODE2CODE, NL2CODE, Task, Text
 
 

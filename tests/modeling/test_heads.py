@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from open_codesage.modeling import CodeSageForMaskedLM, CodeSageForSequenceClassification, CodeSageModel
+from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM, CodeSageForSequenceClassification, CodeSageModel
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.testing import assert_close
 
@@ -47,7 +47,33 @@ def test_vocabulary_may_be_resized(masked_lm):
     assert masked_lm(torch.tensor([[55, 3]])).logits.shape == (1, 2, 60)
 
 
+def test_evaluation_has_the_logits_of_all_positions(masked_lm, batch, labels):
+    """As `compute_metrics` and `preprocess_logits_for_metrics` of the Trainer expect; training saves those unused."""
+    ids, mask = batch
+    everywhere = masked_lm.eval()(ids, mask).logits
+    output = masked_lm(ids, mask, labels=labels)
+    assert_close(output.logits, everywhere)
+    few = masked_lm(ids, mask, labels=labels, labelled_only=True)
+    assert_close(few.logits, everywhere[labels != -100])
+    assert_close(output.loss, few.loss)
+    assert masked_lm(ids, mask, labels=torch.full_like(ids, -100)).loss == 0
+    assert masked_lm.train()(ids, mask, labels=labels, labelled_only=False).logits.shape == everywhere.shape
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_activations_may_be_recomputed_also_without_blocks(layers, batch, labels):
+    config = CodeSageConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=layers, num_attention_heads=2, max_position_embeddings=16
+    )
+    model = CodeSageForMaskedLM(config).train()
+    model.gradient_checkpointing_enable()
+    model(*batch, labels=labels).loss.backward()
+    assert model.transformer.wte.weight.grad.abs().sum() > 0
+    assert all(block.gradient_checkpointing for block in model.transformer.h)
+
+
 def test_logits_on_labelled_positions_only(masked_lm, batch, labels):
+    masked_lm.train()
     ids, mask = batch
     everywhere = masked_lm(ids, mask).logits
     assert everywhere.shape == (4, 12, 50)

@@ -263,8 +263,8 @@ def test_sentence_transformers_that_would_lose_something(first, tmp_path, option
 
 
 def test_a_name_that_the_hub_does_not_take(first, tmp_path):
-    refused(tmp_path, "can not be the name of a model", model=first, name="two words")
-    refused(tmp_path, "can not be the name of a model", model=first, output=tmp_path / "two words")
+    refused(tmp_path, "cannot be the name of a model", model=first, name="two words")
+    refused(tmp_path, "cannot be the name of a model", model=first, output=tmp_path / "two words")
 
 
 def test_a_record_that_can_not_be_read_leaves_nothing_behind(first, tmp_path):

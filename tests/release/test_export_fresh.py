@@ -41,9 +41,7 @@ def run(script, *arguments, folder, home):
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-I", SCRIPTS / "export_blocked.py", SCRIPTS / script, *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -98,7 +98,7 @@ def test_a_fresh_process_searches_with_it_and_no_network(tmp_path):
     program = "import sys; from open_codesage.train.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "search", "the lines of a file", "tree", "--index", "index"]
     ran = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}, timeout=300
+        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("tree/code.py:5: def read_lines(path)")

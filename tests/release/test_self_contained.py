@@ -36,7 +36,7 @@ def run(script, *arguments, work, hub):
     home.mkdir()
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "OMP_NUM_THREADS": "1", **hub.environment(home)}
     command = [sys.executable, "-I", SCRIPTS / "export_blocked.py", SCRIPTS / script, *map(str, arguments)]
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from open_codesage.train.common.metrics import measure
+from open_codesage.train.retrieval.protocols import measure_rankings
 from open_codesage.train.retrieval.ranking import chance_mrr, rank_functions, top_k
 
 
@@ -100,8 +100,10 @@ def sets(*numbers):
     ],
 )
 def test_figures_computed_by_hand(rankings, relevant, cutoff, mrr, recall):
-    figures = measure(np.array(rankings), relevant, cutoff)
-    assert figures == pytest.approx({"mrr": mrr, f"recall@{cutoff}": recall})
+    figures = measure_rankings(rankings, relevant, cutoff)
+    assert {name: figures[name] for name in ("mrr", f"recall@{cutoff}")} == pytest.approx(
+        {"mrr": mrr, f"recall@{cutoff}": recall}
+    )
 
 
 def test_many_queries_are_measured_in_portions_without_a_difference():
@@ -109,7 +111,7 @@ def test_many_queries_are_measured_in_portions_without_a_difference():
     rankings = np.tile(np.arange(30), (rows, 1))
     relevant = [frozenset({row % 40}) for row in range(rows)]
     found = [row % 40 + 1 for row in range(rows) if row % 40 < 30]
-    figures = measure(rankings, relevant, 10)
+    figures = measure_rankings(rankings.tolist(), relevant, 10)
     assert figures["mrr"] == pytest.approx(100 * sum(1 / rank for rank in found) / rows)
     assert figures["recall@10"] == pytest.approx(100 * sum(rank <= 10 for rank in found) / rows)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from open_codesage.train.evaluation.catalogue import find_tasks
-from open_codesage.train.evaluation.protocols import EmbeddingRanker, WordRanker, measure_rankings, measure_task
 from open_codesage.train.evaluation.tasks import read_task, restrict
+from open_codesage.train.retrieval.protocols import EmbeddingRanker, WordRanker, measure_rankings, measure_task
 from open_codesage.train.retrieval.ranking import top_k
 from open_codesage.train.retrieval.task import Task, Text
 

@@ -21,7 +21,7 @@ def die(*args, **kwargs) -> None:
 
 def kill_at(moment: str) -> None:
     """Arrange for this process to be killed."""
-    from open_codesage.train.stages import finetune
+    from open_codesage.train.common import run as run_module
     from transformers import Trainer
 
     kind, _, step = moment.partition(":")
@@ -36,7 +36,7 @@ def kill_at(moment: str) -> None:
 
         Trainer._save_optimizer_and_scheduler = interrupted
     else:
-        finetune.write_json = die
+        run_module.write_json = die
 
 
 def lose(part: str) -> None:

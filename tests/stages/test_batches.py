@@ -201,6 +201,24 @@ def test_the_form_of_a_summary_is_a_function_of_seed_and_row():
     assert 200 < both < 300
 
 
+def test_questions_and_codes_without_names_are_forms_of_whatever_was_chosen():
+    rows = [
+        {
+            "summary": f"Returns the {word} of a value.",
+            "code": f"def get_{word}(value):\n    return value",
+            "language": "python",
+        }
+        for word in map(chr, range(97, 123))
+    ]
+    every = PairCollator(lambda texts: {}, 8, 8, 0.0, question_share=1.0, obfuscated_share=1.0)
+    assert not any("Returns" in every.text(row) or every.text(row).endswith(".") for row in rows)
+    assert {every.code(row) for row in rows} == {"def v0(v1):\n    return v1"}
+    half = PairCollator(lambda texts: {}, 8, 8, 0.0, question_share=0.5, obfuscated_share=0.5)
+    assert 5 < sum(half.text(row) == row["summary"] for row in rows) < 21
+    assert 5 < sum(half.code(row) == row["code"] for row in rows) < 21
+    assert [half.text(row) for row in rows] == [half.text(row) for row in rows]
+
+
 def test_without_hard_positives_the_column_is_not_needed():
     collator = PairCollator(lambda texts, processing_kwargs: {"texts": texts}, 8, 8, 0.0)
     assert collator([{"summary": "s", "code": "c"}]) == {"text_texts": ["s"], "code_texts": ["c"]}

@@ -144,5 +144,5 @@ def test_a_model_that_finds_nothing_is_an_error_that_leaves_no_folder(corpus, tm
     with pytest.raises(ValueError, match="none of 40 pairs is consistent: train model longer"):
         main(ConsistencyConfig(corpus, "model", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="top_k is 0"):
+    with pytest.raises(ValueError, match="top_k must be at least 1, not 0"):
         ConsistencyConfig(corpus, "model", tmp_path / "out", top_k=0)

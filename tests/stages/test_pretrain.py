@@ -317,6 +317,6 @@ def test_pickled_weights_are_refused(folder, tmp_path):
 def test_a_folder_of_something_else_is_not_touched(folder):
     (folder / "mine").mkdir()
     (folder / "mine" / "thesis.txt").write_text("words")
-    with pytest.raises(ValueError, match="mine exists and is no model of this command"):
+    with pytest.raises(ValueError, match="mine exists and was not made by this command"):
         main(settings(folder, "mine"))
     assert [path.name for path in (folder / "mine").iterdir()] == ["thesis.txt"]

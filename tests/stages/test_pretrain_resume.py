@@ -49,7 +49,6 @@ def in_fresh_interpreter(folder: Path, output: str, *options: str, **changes: An
             [sys.executable, str(SCRIPT), str(job), *options],
             stdout=out,
             stderr=err,
-            timeout=600,
             env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
         )
 
@@ -93,7 +92,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(("name", "step"), [("in_step", 6), ("in_save", 3)])
 def test_a_killed_run_goes_on_bit_by_bit(folder, name, step):
-    assert f"going on from {folder / f'{name}.run' / f'checkpoint-{step}'}" in (folder / f"{name}.txt").read_text()
+    assert f"resuming from {folder / f'{name}.run' / f'checkpoint-{step}'}" in (folder / f"{name}.txt").read_text()
     assert_equal_runs(folder / WHOLE, folder / name)
     # What the comparison compares: every step's loss, an epoch's end between the resumption and the last step, dropout.
     steps = curve(folder / WHOLE)

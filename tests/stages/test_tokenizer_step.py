@@ -78,8 +78,8 @@ def test_what_is_there_is_left_alone(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"vocab_size": 100}, "vocab_size is 100"),
-        ({"max_length": 1}, "model_max_length"),
+        ({"vocab_size": 100}, "vocab_size must be at least 259, not 100"),
+        ({"max_length": 1}, "max_length must be at least 2, not 1"),
         ({"languages": ("ruby",)}, "ruby"),
     ],
 )

@@ -4,7 +4,8 @@ import time
 
 import pytest
 from open_codesage.tokenization import LANGUAGES
-from open_codesage.tokenization.documentation import CONVENTIONS, clean, summarize
+from open_codesage.tokenization.conventions import CONVENTIONS
+from open_codesage.tokenization.documentation import clean, summarize
 
 
 def summary(raw: str, convention: str = "docstring", name: str = "f") -> str:
@@ -152,6 +153,125 @@ def test_markup_of_c(raw, expected):
 )
 def test_markup_of_ruby(raw, expected):
     assert summary(raw, "rdoc") == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("// F godoc\n// @Summary      Shows an account\n// @Tags a\n// @Router /a/{id} [get]", "Shows an account"),
+        ("// F shows an account.\n// @Description More of it.\n// @Router /a [get]", "F shows an account."),
+        ('// @Description Shows an account\n// @Param id path int true "ID"', "Shows an account"),
+        ('// @Title Shows an account\n// @Param id path int true "ID"', "Shows an account"),
+        ("/*\nF godoc\n@Summary Shows an account\n@Router /a [get]\n*/", "Shows an account"),
+        ("// @Router /a [get]\n// @Success 200 {object} A", ""),
+        (
+            "// swagger:operation GET /a a repoGet\n// ---\n// summary: Shows an account\n// produces:\n// - x",
+            "Shows an account",
+        ),
+        ("// swagger:operation GET /a a repoGet\n// ---\n// produces:\n// - application/json", ""),
+        (
+            "// swagger:route GET /a a listA\n//\n// Lists the accounts.\n//\n// responses:\n//   200: ok",
+            "Lists the accounts.",
+        ),
+        ("// F lists the accounts.\n// swagger:route GET /a a listA", "F lists the accounts."),
+        ("// swagger:meta", ""),
+        ("// swagger:parameters a b", ""),
+        (
+            "// +kubebuilder:rbac:groups=a,verbs=get;list\n// +k8s:deepcopy-gen=true\n// F lists the accounts.",
+            "F lists the accounts.",
+        ),
+        ("//+kubebuilder:object:root=true\n//+genclient\n// F lists the accounts.", "F lists the accounts."),
+        ("/*\n+kubebuilder:validation:Optional\nF lists the accounts.\n*/", "F lists the accounts."),
+        ("//go:generate mockgen -source=a.go\n// F lists the accounts.\n//nolint:all // why", "F lists the accounts."),
+        ("// go:generate mockgen -source=a.go", ""),
+        ("//counterfeiter:generate . A\n//lint:ignore U1000 why\n// F lists the accounts.", "F lists the accounts."),
+        ("// #nosec G101\n// F lists the accounts.", "F lists the accounts."),
+        ("// F lists the accounts of name@example.com and a+b.", "F lists the accounts of name@example.com and a+b."),
+    ],
+)
+def test_annotations_of_go(raw, expected):
+    assert summary(raw, "godoc", "F") == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            "/// Returns the **larger** of `a` and [b][Class#b(int)].\n///\n/// @param a it",
+            "Returns the larger of a and b.",
+        ),
+        ("/// Calls [#run()] of [Class#run(int, int)] and [Class], a[i].", "Calls run of Class.run and Class, a[i]."),
+        ("/// Does it\n/// ```java\n/// f();\n/// ```", "Does it"),
+        ("/// Does {@code it} of {@link A#b}.\n/// # More", "Does it of A.b."),
+        ("/// @return it", ""),
+    ],
+)
+def test_markdown_of_java(raw, expected):
+    assert summary(raw, "javadoc") == expected
+
+
+MARKS = [
+    "===== Public functions of the package =====",
+    "---------- Helpers that are used by all ----------",
+    "---- Helpers of the class",
+    "Helpers of the class ----",
+    "~~~~~ Helpers of the class ~~~~~",
+    "*** Helpers of the class ***",
+    "+-+-+-+ Helpers +-+-+-+",
+    "{{{ proto int foo(int a)",
+    "{{{ foo_bar()",
+    "{{{",
+    "}}}",
+    "}}} end of foo",
+    "region Helpers of the class",
+    "#region Helpers",
+    "endregion",
+    "#endregion Helpers",
+    '<editor-fold desc="Helpers of the class">',
+    "MARK: - Helpers of the class",
+    "#pragma mark - Helpers",
+    "GET /users/1",
+    "PUT, PATCH /users/:id",
+    "eslint-disable no-console",
+    "NOSONAR why",
+    "phpcs:disable A",
+]
+COMMENTS = {"doxygen": "// {}", "godoc": "// {}", "rdoc": "# {}", "javadoc": "/// {}", "xmldoc": "/// {}"}
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS.keys() - {"docstring"})
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_are_no_documentation(convention, mark):
+    line = COMMENTS.get(convention, " * {}")
+    around = "{}" if convention in COMMENTS else "/**\n{}\n */"
+    assert summary(around.format(line.format(mark)), convention) == ""
+    described = "\n".join(map(line.format, (mark, "Adds the price to the sum.")))
+    assert summary(around.format(described), convention) == "Adds the price to the sum."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The region of the sum - or of the price - is given.",
+        "region of interest is found in it.",
+        "Reads a --- b and c.",
+        "GET /users/1 shows the user.",
+        "Adds {{{ and }}} around it.",
+        "MARK is what it reads.",
+        "Reads -- and writes.",
+    ],
+)
+@pytest.mark.parametrize("convention", COMMENTS)
+def test_a_description_that_names_a_mark_stays(convention, text):
+    assert summary(COMMENTS[convention].format(text), convention) == text
+
+
+def test_what_stands_behind_the_mark_of_a_fold_is_documentation():
+    assert summary("/* {{{ Adds the price to the sum. */", "doxygen") == "Adds the price to the sum."
+    raw = "/* {{{ proto int add(int a)\n   Adds the price to the sum. */"
+    assert summary(raw, "doxygen") == "Adds the price to the sum."
+    assert summary("/********** Helpers of the class **********/", "doxygen") == ""
+    assert summary("/********** Adds the price to the sum. **********/", "doxygen") == "Adds the price to the sum."
 
 
 def test_documentation_keeps_lines_and_sections():

@@ -1,9 +1,11 @@
 """Which functions become pairs. Each case breaks one rule only, and the function it is made from breaks none."""
 
+import time
 from dataclasses import replace
 
 import pytest
 from open_codesage.tokenization import LANGUAGES, REJECTIONS, Function, rejection_reason
+from open_codesage.tokenization.prose import is_code
 
 GOOD = Function(
     name="total",
@@ -37,6 +39,8 @@ CASES = [
     ("no_description", {"summary": "Deprecated: use total instead of this."}),
     ("no_description", {"summary": "Required method for Designer support - do not modify."}),
     ("no_description", {"summary": "<include file='docs.xml' path='docs/doc' />"}),
+    ("commented_out", {"summary": "def old(x) x + 1 end", "documentation": "def old(x)\n  x + 1\nend"}),
+    ("commented_out", {"summary": "total = 0; count = 0;", "documentation": "total = 0;\ncount = 0;"}),
     ("summary_too_short", {"summary": "TurboPrice 1.1"}),
     ("no_description", {"summary": "@return the sum of all prices"}),
     ("summary_too_short", {"summary": "The sum."}),
@@ -47,6 +51,7 @@ CASES = [
     ("test", {"name": "test_total"}),
     ("test", {"name": "testTotal"}),
     ("test", {"name": "setUp"}),
+    ("test", {"code": "TEST_F(Shop, total)\n{\n    values();\n    sort();\n}"}),
     ("body_too_short", {"body_lines": 1}),
     ("code_too_long", {"code": "x = 1\n" * 4_000}),
     ("empty_hard_positive", {"hard_positive": ""}),
@@ -74,6 +79,7 @@ def test_every_reason_is_shown():
         {"summary": "the sum of it " * 64},
         {"summary": "Return the naïve sum of all prices that are in the shop today."},
         {"summary": "Todos of this user as a list."},
+        {"summary": "C = A * B, where A is sparse", "documentation": "C = A * B, where A is sparse"},
         {"name": "testament_of"},
         {"name": "setup"},
         {"name": "get_total"},
@@ -105,3 +111,111 @@ def test_special_methods_are_those_of_the_language(language, name, reason):
 def test_unknown_language():
     with pytest.raises(ValueError, match="unknown language"):
         rejection_reason(GOOD, "cobol")
+
+
+CODE = [
+    "def old(x)\n  x + 1\nend",
+    "func old(a int) int {\n\treturn a + 1\n}",
+    "int old(int a)\n{\n  return a + 1;\n}",
+    "public void old(int a) {\n  this.total = a;\n}",
+    "old.call(x, y)\nreturn old",
+    "x = foo(y)\nbar(x)",
+    "x = foo(y)",
+    "if (x > 3) {\n  old(x);\n}",
+    'log.info("The price was added to the sum");',
+    "return $this->total;",
+    "@total = price + 1",
+    "$x = $this->get($y);",
+    "const y = await get(z);",
+    "for (int i = 0; i < n; i++)\n  sum += i;",
+    "#include <stdio.h>",
+    "#if 0",
+    "if err != nil {\n\treturn err\n}",
+    "defer file.Close()",
+    "@items.each do |item|\n  item.add\nend",
+    "class Old < Base",
+    "for x in items:\n    print(x)",
+    "while i < 10:",
+    "case 1:",
+    "std::vector<int> prices;",
+    "std::cout << x << std::endl;",
+    "List<String> names = new ArrayList<>();",
+    "from x import y",
+    'raise ValueError("no price is given")',
+    "render json: @user",
+    "items.map(x => x + 1)",
+    "throw new Error('the price of it');",
+    "total += price",
+    "assert total == 3",
+    "foo->bar = baz;",
+    "export function old(a) {",
+    "private static String name(int a)",
+    "x++;",
+    "return if x.nil?",
+    "puts 'the sum of it'",
+    "}",
+]
+PROSE = [
+    "Returns the sum.",
+    "If x is greater than 3: returns y.",
+    "for each item: do it",
+    "Gets a value (e.g. x = 3).",
+    "Sets x = 3.",
+    "Opens the file; closes it.",
+    "return the value",
+    "foo(x): does it",
+    "foo(x) does a thing",
+    "import data from the file",
+    "class for things",
+    "x = the value of it",
+    "raise an error",
+    "while loop",
+    "with a lock held:",
+    "Calls foo() and bar();",
+    "from a to b",
+    "Is x > 3?",
+    "if needed",
+    "def of a thing",
+    "Function to add two numbers (fast)",
+    "struct for it",
+    "static analysis of code (fast)",
+    "new user",
+    "delete the user;",
+    "[x] does it",
+    "(internal) does it",
+    "i++ does it",
+    "C = A * B",
+    "Const = Name Type",
+    "word = atom / quoted-string",
+    "return 1 if the monitor supports it, 0 otherwise",
+    "Box(A) overlaps Box(B)",
+    "Adds one:\n  x = add(1);\n  log(x);",
+    "see x = foo(y);\nfor it",
+    "default: no value",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", CODE)
+def test_code_is_told(text):
+    assert is_code(text)
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_prose_is_no_code(text):
+    assert not is_code(text)
+
+
+@pytest.mark.parametrize("piece", ["(", "a(", "a.", "a[", "x = ", "if ", "a b ", "{", "* ", "<", "def ", ", a", "'"])
+def test_long_text_takes_no_long_time(piece):
+    start = time.process_time()
+    is_code(piece * 20_000)
+    assert time.process_time() - start < 5
+
+
+def test_code_with_a_description_before_it_is_described():
+    documentation = "Returns the sum of all prices.\n\ntotal = sum(prices)"
+    assert rejection_reason(replace(GOOD, documentation=documentation), "python") is None
+    # The name that stood before the summary is no part of it.
+    documentation = "total() --\n    Returns the sum of all prices."
+    assert rejection_reason(replace(GOOD, documentation=documentation), "python") is None

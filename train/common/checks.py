@@ -54,14 +54,14 @@ def require_share(config: Any, *names: str) -> None:
     require_range(config, *names, at_least=0, at_most=1)
 
 
-def require_one(config: Any, one: str, other: str) -> None:
-    """Refuse a config that gives both of two fields, or neither.
+def require_one(config: Any, *names: str) -> None:
+    """Refuse a config that gives several of some fields, or none.
 
     Raises:
-        ValueError: both or neither are None.
+        ValueError: not exactly one of them is given, that is, is not None.
     """
-    if (getattr(config, one) is None) == (getattr(config, other) is None):
-        raise ValueError(f"give either {one} or {other}")
+    if sum(getattr(config, name) is not None for name in names) != 1:
+        raise ValueError(f"give either {' or '.join(names)}")
 
 
 def require_some(config: Any, *names: str) -> None:

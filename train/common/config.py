@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-import yaml
+from .untrusted import brief, parse_yaml, read_yaml
 
 Config = TypeVar("Config")
 
@@ -74,11 +74,11 @@ def make_config(cls: type[Config], values: Mapping[str, Any], where: str) -> Con
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read a YAML recipe: one mapping from field names to values."""
     try:
-        recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        recipe = read_yaml(Path(path))
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a YAML recipe: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"the recipe {error}") from error
     if recipe is None:
         return {}
     if not isinstance(recipe, dict):
@@ -104,14 +104,14 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         return convert(value, inner, where)
     if origin is Literal:
         if value not in arguments:
-            raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(str, arguments))}")
+            raise ConfigError(f"{where}: {brief(value)} is none of {', '.join(map(str, arguments))}")
         return value
     if origin is tuple:
         items = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
         return tuple(convert(item, arguments[0], where) for item in items)
     if _is_mapping(hint):
         if not isinstance(value, dict):
-            raise ConfigError(f"{where}: expected a mapping, got {value!r}")
+            raise ConfigError(f"{where}: expected a mapping, got {brief(value)}")
         return _with_numbers(value)
     try:
         if hint is bool:
@@ -124,7 +124,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             return hint(value)
     except (KeyError, ValueError, TypeError, OverflowError):
         pass
-    raise ConfigError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+    raise ConfigError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {brief(value)}")
 
 
 class _KeyValue(argparse.Action):
@@ -143,9 +143,9 @@ class _KeyValue(argparse.Action):
                 if not isinstance(inner, dict):
                     raise ConfigError(f"{option_string}: {key} opens {part}, which has a value already")
             try:
-                inner[last] = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise ConfigError(f"{option_string}: {item!r} is not YAML behind the equals sign: {error}") from error
+                inner[last] = parse_yaml(value)
+            except ValueError as error:
+                raise ConfigError(f"{option_string}: what follows the equals sign in {brief(item)} {error}") from error
         setattr(namespace, self.dest, mapping)
 
 
@@ -223,7 +223,7 @@ def _convert_all(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[
     for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in hints:
-            raise ConfigError(f"{where}unknown key {key!r}{_suggestion(name, hints)}")
+            raise ConfigError(f"{where}unknown key {brief(key)}{_suggestion(name, hints)}")
         converted[name] = convert(value, hints[name], f"{where}{key}")
     return converted
 

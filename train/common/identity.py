@@ -11,14 +11,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from .model_folder import ADAPTER, read_object, require_sound_download
+from .model_folder import require_sound_download
+from .model_layout import ADAPTER
 from .output import RESULTS
+from .tree import files
+from .untrusted import read_object
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "bm25s", "ir-measures")
 """Packages whose versions may change a figure."""
 
 _DECIDING = (".json", ".txt", ".model", ".safetensors", ".py", ".jinja")
-_RECORDS = ("training.json", RESULTS, "trainer_state.json")
+_RECORDS = ("training.json", "average.json", RESULTS, "trainer_state.json")
 """JSON files in a model folder that tell about the model but decide nothing."""
 
 
@@ -48,17 +51,14 @@ def identify(model: str) -> Identity:
         return Identity(None, folder_hash(folder))
     if folder.exists():
         raise ValueError(f"model {model} is a file: give the folder that it lies in")
-    from huggingface_hub import snapshot_download
-
-    require_sound_download(model)
-    snapshot = Path(snapshot_download(model, local_files_only=True))
+    snapshot = require_sound_download(model)
     return Identity(snapshot.name, folder_hash(snapshot))
 
 
 def folder_hash(folder: Path) -> str:
     """SHA-256 over names and contents of a model folder's files; of an adapter, the base model's as well."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(files(folder)):
         inner = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in inner.parts)
         if path.suffix in _DECIDING and path.name not in _RECORDS and not hidden and path.is_file():

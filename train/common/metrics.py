@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import ir_measures
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 
@@ -27,25 +26,6 @@ def measure_classes(predicted: npt.NDArray[np.int64], true: npt.NDArray[np.int64
 
 
 _MEASURED_AT_ONCE = 500
-
-
-def measure(
-    rankings: npt.NDArray[np.int64] | torch.Tensor, relevant: Sequence[frozenset[int]], cutoff: int
-) -> dict[str, float]:
-    """Mean reciprocal rank of the first relevant document, and mean share of the relevant ones within the cutoff.
-
-    A relevant document that is not in the ranking counts as never found.
-
-    Args:
-        rankings: document numbers, int [Q, K], best first.
-        relevant: the relevant documents of every query, at least one each.
-        cutoff: depth of the recall.
-
-    Returns:
-        `mrr` and `recall@<cutoff>`, in percent.
-    """
-    names = {"mrr": ir_measures.RR, f"recall@{cutoff}": ir_measures.R @ cutoff}
-    return mean_figures(names, rankings.tolist(), relevant)
 
 
 def mean_figures(

@@ -6,20 +6,25 @@ everything after it.
 
 Invariants: a record says "finished" only after the action has returned, so an interrupted step never looks finished.
 Only what a record of this root says that a step has written is ever removed; paths are recorded relative to the root,
-so that a root that is copied or moved takes its records along and leaves the original alone.
+so that a root that is copied or moved takes its records along and leaves the original alone. A record may be a
+stranger's: one that names a folder outside the root, the root itself or what the steps are remembered in, is refused
+before anything is done.
 """
 
 import dataclasses
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from .console import say
 from .output import write_json
+from .untrusted import brief, read_object
+
+_BEGUN: dict[str, Any] = {"finished": bool, "output": str, "settings": dict}
+_FINISHED: dict[str, Any] = _BEGUN | {"seconds": (int, float)}
 
 
 class Steps:
@@ -32,12 +37,19 @@ class Steps:
     Args:
         root: folder below which every step writes its output; the records lie in its sub-folder `steps`.
         names: the names of all steps, in order.
+
+    Raises:
+        ValueError: a record in the folder is damaged, or names a folder that no step has written.
     """
 
     def __init__(self, root: Path, names: tuple[str, ...]) -> None:
         self.root = root.absolute()
         self.folder = self.root / "steps"
         self.names = names
+        if self.folder.is_symlink():
+            raise ValueError(f"{self.folder} is a link, which is never followed: remove it")
+        for name in names:
+            self._record(name)
 
     def run(self, name: str, config: Any, action: Callable[[Any], Any]) -> Any:
         """Do `action(config)` unless the step is on record as finished; returns its (JSON) result either way."""
@@ -88,7 +100,29 @@ class Steps:
 
     def _record(self, name: str) -> dict[str, Any] | None:
         path = self.folder / f"{name}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        record = read_object(path)
+        fields = _FINISHED if record.get("finished") else _BEGUN
+        if any(not isinstance(record.get(field), kind) for field, kind in fields.items()) or (
+            record["finished"] and "result" not in record
+        ):
+            raise ValueError(f"{path} is no record of a step: remove {self.folder}, or choose another output folder")
+        if not self._is_of_a_step(record["output"]):
+            raise ValueError(
+                f"{path} names {brief(record['output'])}, which no step below {self.root} can have written: "
+                f"nothing there is touched. Remove {self.folder}, or choose another output folder"
+            )
+        return record
+
+    def _is_of_a_step(self, output: str) -> bool:
+        """Whether a recorded folder lies where steps write: below the root, links resolved, beside the records."""
+        inside = PurePath(output)
+        if inside.is_absolute() or ".." in inside.parts or not inside.parts or "\0" in output:
+            return False
+        folder = self.root / inside
+        root = self.root.resolve()
+        return folder.parent.resolve().is_relative_to(root) and inside.parts[0] != self.folder.name
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 Contract: `map_in_workers` applies a function to every item and yields the results in the order of the items, whatever
 the number of workers. A batch whose process dies or runs over its time is tried again item by item; an item that is
-lost again is answered by `lost(item, reason)`.
+lost again is answered by `lost(item, reason)`. `iterate_in_worker` runs a generator, such as the reader of an archive,
+in a process of its own.
 
 Invariant: at most a few batches per worker are in memory; when the parent ends, in whatever way, so do the workers.
 """
@@ -20,6 +21,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Argument = TypeVar("Argument")
 
 Loss = Literal["crash", "time_limit"]
 """Why an item has no result: its process ended, or was stopped."""
@@ -110,14 +112,14 @@ def _serve(connection: Any, function: Callable[[Any], Any]) -> None:
             connection.send([function(item) for item in connection.recv()])
 
 
-def _limit_memory() -> None:
-    """Have the system refuse memory beyond `MEMORY`: a text that took it all would cost other processes their lives."""
+def _limit_memory(memory: int = MEMORY) -> None:
+    """Have the system refuse memory beyond a limit: a text that took it all would cost other processes their lives."""
     try:
         import resource
     except ImportError:  # Windows
         return
     most = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+    limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
 
 
@@ -197,3 +199,92 @@ class _Pool(Generic[Item, Result]):
     def stop(self) -> None:
         for worker in (*self.busy, *self.idle):
             worker.stop()
+
+
+class WorkerLost(Exception):
+    """The process of a generator did not come to its end; the message tells why."""
+
+
+def iterate_in_worker(
+    function: Callable[[Argument], Iterable[Result]], argument: Argument, memory: int, cpu_seconds: int, silence: float
+) -> Iterator[list[Result]]:
+    """Iterate over what a function gives in a process of its own, in batches; nothing is given twice.
+
+    Args:
+        function: a function of a module, importable in a fresh process.
+        argument: its argument.
+        memory: bytes that the process, and each that it starts, may hold.
+        cpu_seconds: processor time of the process. It waits while nobody takes what it has.
+        silence: seconds without a batch after which it is stopped.
+
+    Raises:
+        WorkerLost: the process ended, was stopped, or the function raised; what was given before stands.
+    """
+    context = multiprocessing.get_context("spawn")
+    connection, theirs = context.Pipe()
+    process = context.Process(target=_generate, args=(theirs, function, argument, memory, cpu_seconds), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        while True:
+            if not connection.poll(silence):
+                raise WorkerLost(f"nothing came of it for {silence:,.0f} seconds")
+            try:
+                kind, content = connection.recv()
+            except (EOFError, OSError):
+                process.join()
+                used_up = process.exitcode == -getattr(signal, "SIGXCPU", 0)
+                told = f"more than {cpu_seconds:,} seconds of processor time" if used_up else "its process ended"
+                raise WorkerLost(told) from None
+            if kind == _FAILED:
+                raise WorkerLost(content)
+            if kind == _DONE:
+                return
+            yield content
+    finally:
+        process.kill()
+        process.join()
+        connection.close()
+
+
+_GIVEN, _DONE, _FAILED = "given", "done", "failed"
+_ITEMS, _SECONDS = 16, 1.0
+
+
+def _generate(
+    connection: Any,
+    function: Callable[[Argument], Iterable[Any]],
+    argument: Argument,
+    memory: int,
+    cpu_seconds: int,
+) -> None:
+    """What the process of a generator does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory(memory)
+    _limit_time(cpu_seconds)
+    batch: list[Any] = []
+    begin = time.monotonic()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        try:
+            for item in function(argument):
+                batch.append(item)
+                if len(batch) == _ITEMS or time.monotonic() > begin + _SECONDS:
+                    connection.send((_GIVEN, batch))
+                    batch, begin = [], time.monotonic()
+            connection.send((_GIVEN, batch))
+            connection.send((_DONE, None))
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever the input makes the function raise)
+            batch.clear()
+            connection.send((_FAILED, f"{type(error).__name__}: {error}"))
+
+
+def _limit_time(seconds: int) -> None:
+    """Have the system end this process, and each that it starts, after so much processor time."""
+    with contextlib.suppress(ImportError):  # Windows
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        limit = seconds if most == resource.RLIM_INFINITY else min(seconds, most)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, most))

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from open_codesage.tokenization.filters import rejection_reason
-from open_codesage.tokenization.functions import functions_of
+from open_codesage.tokenization.functions import survey
 from open_codesage.tokenization.source import Unparsable, parse
 
 from ..common.workers import Loss, in_batches, map_in_workers
@@ -43,6 +43,8 @@ class Extracted:
         documented: number of documented functions.
         rejected: how many of them the filters rejected, by reason.
         unparsable: why the file has no syntax tree, None if it has one.
+        unread: regions that the parser could not read: functions may be missing there.
+        unread_bytes: their size.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -50,6 +52,8 @@ class Extracted:
     documented: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     unparsable: str | None = None
+    unread: int = 0
+    unread_bytes: int = 0
 
 
 def examine(text: str, language: str) -> Extracted:
@@ -60,9 +64,9 @@ def examine(text: str, language: str) -> Extracted:
     except Unparsable as error:
         result.unparsable = error.reason
         return result
-    functions = functions_of(source)
-    bodies = (body.byte_range for _, match in source.matches("functions") for body in match.get("body", ()))
-    result.functions = len(set(bodies))
+    functions, result.functions = survey(source)
+    unread = source.unread()
+    result.unread, result.unread_bytes = len(unread), sum(end - start for start, end in unread)
     result.documented = len(functions)
     for function in functions:
         if reason := rejection_reason(function, language):

@@ -154,6 +154,9 @@ def _summary(report: dict[str, Any], config: ExtractConfig, seconds: float) -> s
         f"{sum(counts['pairs'] for counts in languages)} pairs, {held_out['pairs']} of them held out "
         f"({held_out['units']} modules or packages), {seconds:.1f} s -> {config.output}"
     )
+    if unread := sum(counts["unread"] for counts in languages):
+        size = sum(counts["unread_bytes"] for counts in languages) / 1e3
+        line += f"\n{unread} regions ({size:.1f} kB) could not be parsed: functions in them may be missing"
     if held_out["pairs"] < config.min_held_out:
         line += f"\nonly {held_out['pairs']} pairs are held out, not {config.min_held_out}: this source is small"
     return line

@@ -135,7 +135,7 @@ class Cleaned(NamedTuple):
     @property
     def lines(self) -> int:
         """By how many lines a line of the text stands further down in the file."""
-        return self.header.count("\n")
+        return len(re.findall(_END, self.header))
 
 
 ADDRESS = "name@example.com"
@@ -149,10 +149,12 @@ _ADDRESS = re.compile(
 )
 
 # Comments at the beginning of a file: what may stand above them, a block, and lines with the same mark.
-_ABOVE = re.compile(r"(?:\ufeff|#![^\n]*\n|<\?php\b[^\n]*\n?|\s|#[^\n]*coding[:=][^\n]*\n)*")
+# Lines end in a line feed, a carriage return, or both.
+_END = r"(?:\r\n?|\n)"
+_ABOVE = re.compile(rf"(?:\ufeff|#![^\r\n]*{_END}|<\?php\b[^\r\n]*{_END}?|\s|#[^\r\n]*coding[:=][^\r\n]*{_END})*")
 _COMMENT = re.compile(
-    r"/\*.*?\*/[ \t]*\n?|(?:[ \t]*//[^\n]*(?:\n|\Z))+|(?:[ \t]*#(?:[ \t#*=-][^\n]*)?(?:\n|\Z))+"
-    r"|#region[^\n]*\n(?:[ \t]*(?://[^\n]*)?\r?\n)*[ \t]*#endregion[^\n]*(?:\n|\Z)",
+    rf"/\*.*?\*/[ \t]*{_END}?|(?:[ \t]*//[^\r\n]*(?:{_END}|\Z))+|(?:[ \t]*#(?:[ \t#*=-][^\r\n]*)?(?:{_END}|\Z))+"
+    rf"|#region[^\r\n]*{_END}(?:[ \t]*(?://[^\r\n]*)?{_END})*[ \t]*#endregion[^\r\n]*(?:{_END}|\Z)",
     re.DOTALL,
 )
 _LICENCE_WORDS = re.compile(
@@ -186,7 +188,7 @@ def clean(text: str) -> Cleaned:
     return Cleaned(rest, header, addresses)
 
 
-_TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([^\n*]*?)[ \t]*(?:\*/|-->|\n|$)")
+_TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([^\r\n*]*?)[ \t]*(?:\*/|-->|[\r\n]|$)")
 _COPYLEFT = re.compile(
     r"""GNU\s+(?:(?:Lesser|Library|Affero)\s+)?(?:General\s+)?Public\s+Licen[sc]e | Mozilla\s+Public\s+Licen[sc]e
       | Eclipse\s+Public\s+Licen[sc]e | Common\s+(?:Development\s+and\s+Distribution|Public)\s+Licen[sc]e

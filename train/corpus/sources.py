@@ -20,12 +20,14 @@ from typing import Any
 from open_codesage.tokenization.languages import language_of_path, resolve_language
 from open_codesage.tokenization.source import Unparsable, decode
 
+from ..common.tree import files, walk
+from .json_rows import is_json_lines, read_rows
 from .rules import SKIPPED_FOLDERS, Reason, reject_name, reject_text
 from .split import tree_units
 
 STANDARD_LIBRARY_TESTS = frozenset({"test", "tests", "idle_test"})
 _STANDARD_LIBRARY_LICENCE = "PSF-2.0"
-_UNKNOWN_LICENCE = "unknown"
+_UNKNOWN_LICENCE = _UNKNOWN_LANGUAGE = "unknown"
 
 # Columns by their name in The Stack, then in other datasets of its kind.
 _PATH_COLUMNS = ("max_stars_repo_path", "path")
@@ -145,8 +147,8 @@ def collect_folders(
             sizes[f"{label}/{inside}"] = status.st_size
     units = tree_units(sizes)
     licence = licence or (_STANDARD_LIBRARY_LICENCE if standard else _UNKNOWN_LICENCE)
-    files = [SourceFile(found[path][0], found[path][1], path, licence, units[path]) for path in sorted(found)]
-    return files, sum(sizes.values())
+    sources = [SourceFile(found[path][0], found[path][1], path, licence, units[path]) for path in sorted(found)]
+    return sources, sum(sizes.values())
 
 
 def _beginning(location: Path) -> str:
@@ -172,14 +174,18 @@ def _walk(root: Path, without: frozenset[str], skipped: Counts) -> Iterator[Path
     def unreadable(_error: OSError) -> None:
         skipped["", "unreadable"] += 1
 
-    for folder, children, names in os.walk(root, onerror=unreadable):  # os.walk does not follow symbolic links
-        inside = [name for name in children if not name.startswith(".") and name.lower() not in without]
-        inside = [name for name in inside if not Path(folder, name, "pyvenv.cfg").exists()]
-        if left_out := len(children) - len(inside):
-            skipped["", "vendored"] += left_out
-        children[:] = inside
-        for name in names:
-            yield Path(folder, name)
+    def enter(folder: os.DirEntry[str]) -> bool:
+        name = folder.name
+        # Not Path.exists: it raises where the longer path is longer than the system takes.
+        if name.startswith(".") or name.lower() in without or os.path.exists(f"{folder.path}/pyvenv.cfg"):  # noqa: PTH110
+            skipped["", "vendored"] += 1
+            return False
+        return True
+
+    for entry in walk(root, enter, unreadable):
+        path = Path(entry.path)
+        if not entry.is_dir(follow_symlinks=False) and not (entry.is_symlink() and path.is_dir()):
+            yield path
 
 
 def _reject_entry(
@@ -218,10 +224,13 @@ def stream_dataset(
     Raises:
         ValueError: the dataset is missing, can not be read, or lacks a column.
     """
-    rows = _open_dataset(dataset, config_name, data_dir, split)
-    number = 0
-    for number, row in enumerate(_rows(rows, dataset), start=1):
-        if number == 1 and (missing := [name for name in ("content", "lang") if name not in row]):
+    number = found = 0
+    for number, row in enumerate(_rows(dataset, config_name, data_dir, split), start=1):
+        if row is None:
+            skipped[_UNKNOWN_LANGUAGE, "unreadable"] += 1
+            continue
+        found += 1
+        if found == 1 and (missing := [name for name in ("content", "lang") if name not in row]):
             raise ValueError(
                 f"{dataset} has no column {' and no column '.join(missing)}, only {', '.join(sorted(row))}: needed "
                 "are the columns of The Stack, content (the text) and lang (the language)"
@@ -233,6 +242,8 @@ def stream_dataset(
             yield file
     if number == 0:
         raise ValueError(f"{dataset} is empty: there is no row to extract from")
+    if found == 0:
+        raise ValueError(f"the dataset {dataset} cannot be read: no line of it is a JSON object, as a row has to be")
 
 
 def file_of_row(row: Mapping[str, Any], name: str, licence: str | None = None) -> SourceFile:
@@ -258,26 +269,46 @@ def file_of_row(row: Mapping[str, Any], name: str, licence: str | None = None) -
     )
 
 
-def _open_dataset(dataset: str, config_name: str | None, data_dir: str | None, split: str) -> Any:
+def _rows(
+    dataset: str, config_name: str | None, data_dir: str | None, split: str
+) -> Iterator[Mapping[str, Any] | None]:
+    """Stream the rows of a dataset; None for one that cannot be read."""
     import datasets  # slow, and not needed for folders
+    import pyarrow as pa
 
     local = Path(dataset)
-    if local.exists():
-        files = [local] if local.is_file() else sorted(path for path in local.rglob("*") if _format(path))
-        formats = {_format(path) for path in files}
-        if len(formats) != 1 or None in formats:
-            raise ValueError(f"{dataset} must be a .parquet or .jsonl file, or a folder of one of the two kinds")
-        if not any(path.stat().st_size for path in files):
-            raise ValueError(f"{dataset} is empty: there is no row to extract from")
-        load = partial(datasets.load_dataset, formats.pop(), data_files=[str(path) for path in files], split="train")
-    elif _format(local) or local.is_absolute() or dataset.startswith("."):
+    parts = _local_files(local) if local.exists() else []
+    if not parts and (_format(local) or local.is_absolute() or dataset.startswith(".")):
         raise ValueError(f"the dataset {dataset} is missing: give a Hub id or a local file or folder")
-    else:
-        load = partial(datasets.load_dataset, dataset, config_name, data_dir=data_dir, split=split)
+    if parts and _format(parts[0]) == "json" and all(map(is_json_lines, parts)):
+        yield from read_rows(parts)
+        return
     try:
-        return load(streaming=True)
+        if parts:
+            data = {"data_files": [str(path) for path in parts], "split": "train"}
+            rows = datasets.load_dataset(str(_format(parts[0])), **data, streaming=True)
+        else:
+            rows = datasets.load_dataset(dataset, config_name, data_dir=data_dir, split=split, streaming=True)
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(f"the dataset {dataset} can not be opened ({error}): give a Hub id or a local file") from error
+    try:
+        yield from rows
+    except RecursionError:
+        raise ValueError(f"the dataset {dataset} can not be read: a row is nested too deeply") from None
+    except (pa.ArrowException, datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+        root = error.__cause__ or error
+        raise ValueError(f"the dataset {dataset} can not be read: {root}".splitlines()[0]) from error
+
+
+def _local_files(local: Path) -> list[Path]:
+    """The data files of a local dataset, of one kind and not all empty."""
+    parts = [local] if local.is_file() else sorted(path for path in files(local) if _format(path) and path.is_file())
+    formats = {_format(path) for path in parts}
+    if len(formats) != 1 or None in formats:
+        raise ValueError(f"{local} must be a .parquet or .jsonl file, or a folder of one of the two kinds")
+    if not any(path.stat().st_size for path in parts):
+        raise ValueError(f"{local} is empty: there is no row to extract from")
+    return parts
 
 
 def _format(path: Path) -> str | None:
@@ -286,17 +317,6 @@ def _format(path: Path) -> str | None:
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     return _DATASET_FILES.get(suffixes[-1]) if suffixes else None
-
-
-def _rows(rows: Any, dataset: str) -> Iterator[dict[str, Any]]:
-    import datasets
-    import pyarrow as pa
-
-    try:
-        yield from rows
-    except (pa.ArrowException, datasets.exceptions.DatasetsError, ValueError, OSError) as error:
-        root = error.__cause__ or error
-        raise ValueError(f"the dataset {dataset} can not be read: {root}".splitlines()[0]) from error
 
 
 def _first(row: Mapping[str, Any], columns: Sequence[str]) -> Any:

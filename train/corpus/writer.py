@@ -32,6 +32,8 @@ class LanguageCounts:
         bytes: their size in UTF-8.
         skipped: files left out, by reason.
         unparsable: files in the corpus without a syntax tree, by reason; they have text but no functions.
+        unread: regions of the files that the parser could not read; functions in them may be missing.
+        unread_bytes: their size.
         documented: documented functions in the files.
         rejected: those the filters rejected, by reason.
         duplicates: those whose code was there already, white space aside.
@@ -42,6 +44,8 @@ class LanguageCounts:
     bytes: int = 0
     skipped: Counter[Reason] = field(default_factory=Counter)
     unparsable: Counter[str] = field(default_factory=Counter)
+    unread: int = 0
+    unread_bytes: int = 0
     documented: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
@@ -91,6 +95,8 @@ class CorpusBuilder:
         self.files.write({"text": outcome.text, **origin})
         counts.files += 1
         counts.bytes += outcome.size
+        counts.unread += extracted.unread
+        counts.unread_bytes += extracted.unread_bytes
         counts.documented += extracted.documented
         counts.rejected += extracted.rejected
         if extracted.unparsable:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..corpus.corpus import Corpus
+from ..retrieval.protocols import parts
 from ..retrieval.ranking import chance_mrr
-from ..retrieval.task import NL2CODE, Task, Text, held_out_search
+from ..retrieval.task import Task, held_out_search
 from .classification_tasks import PARTS, ClassificationTask, read_classification, task_hash
-from .protocols import parts
 from .tasks import read_task, restrict
 
 MTEB = "mteb:"
@@ -143,16 +143,4 @@ def held_out_task(folder: Path, languages: Iterable[str] = ()) -> Task:
     functions = Corpus(folder).functions("held_out", tuple(languages) or None)
     if not len(functions):
         raise ValueError(f"no function of {folder} is held out: write the corpus again, with more source code")
-    search = held_out_search(functions)
-    return Task(
-        folder.name,
-        tuple(Text(str(number), text, "en") for number, text in enumerate(search.queries)),
-        tuple(
-            Text(str(number), text, language)
-            for number, (text, language) in enumerate(zip(search.documents, functions["language"], strict=True))
-        ),
-        tuple(search.relevant),
-        ("full",),
-        (frozenset(),) * len(search.queries),
-        NL2CODE,
-    )
+    return held_out_search(functions, folder.name)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..retrieval.protocols import EmbeddingRanker
 from ..retrieval.task import Task
-from .protocols import EmbeddingRanker
 
 PAIRS = 10_000
 """At most so many pairs of either kind."""

@@ -19,6 +19,7 @@ from typing import Any
 from ..common.console import say
 from ..common.identity import package_versions
 from ..common.output import RESULTS, new_folder
+from ..retrieval.protocols import ALL
 from ..retrieval.task import Task
 from . import plots
 from .cache import Store
@@ -29,7 +30,7 @@ from .measure import measure
 from .models import BM25_NAME, Model, Subject, Words, short_names
 from .presets import with_preset
 from .report import markdown
-from .results import ALL, SCHEMA, SHOWN, read_results, rows_of, write_results
+from .results import SCHEMA, SHOWN, read_results, rows_of, write_results
 
 TABLES = "results.md"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.console import say
 from ..common.identity import package_versions
+from ..retrieval.protocols import ALL, EmbeddingRanker, Figures, measure_task
 from ..retrieval.task import Task
 from .cache import Store
 from .catalogue import AnyTask, MtebTask
@@ -18,8 +19,7 @@ from .comments import task_without_comments
 from .cosines import cosine_histograms
 from .models import Model, Subject
 from .presets import Treatment, treatment_of
-from .protocols import EmbeddingRanker, Figures, measure_task
-from .results import ALL, SCHEMA
+from .results import SCHEMA
 
 if TYPE_CHECKING:
     from .config import EvaluateConfig

@@ -23,12 +23,12 @@ from ..common.fingerprint import content_hash
 from ..common.identity import identify, package_versions
 from ..retrieval.bm25 import K1, QUERY_WORDS, B
 from ..retrieval.encoder import Encoder, Side, count_cut, limited, longest_input, open_sentence_model
+from ..retrieval.protocols import EmbeddingRanker, Ranker, WordRanker
 from ..retrieval.task import Task
 from .cache import Store
 from .classification_tasks import PARTS, ClassificationTask, task_hash
 from .presets import Treatment
 from .probing import SETTINGS, Method, Spread, classify_by_words, measure_classification, pooled
-from .protocols import EmbeddingRanker, Ranker, WordRanker
 
 BM25_NAME = "bm25"
 
@@ -124,8 +124,8 @@ class Model:
         query, document = self._length(treatment.query_max_length, treatment), self._document_length(treatment)
         encoder = Encoder(self.opened, self.batch_size, document, False, query)
         texts: dict[Side, list[str]] = {
-            "query": [query.text for query in task.queries],
-            "document": [document.text for document in task.documents],
+            "query": task.query_texts,
+            "document": task.document_texts,
         }
         vectors = {side: self._embeddings(encoder, some, side, task.name) for side, some in texts.items()}
         facts: dict[str, Any] = {

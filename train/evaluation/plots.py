@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .results import ALL, select, value_of
+from ..retrieval.protocols import ALL
+from .results import select, value_of
 
 _RECALL = re.compile(r"recall@(\d+)")
 _MARKERS = "osD^vPX*<>"

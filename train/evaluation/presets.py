@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..retrieval.protocols import parts
 from ..retrieval.task import CODE2CODE, Task
-from .protocols import parts
 
 if TYPE_CHECKING:
     from .config import EvaluateConfig

@@ -7,8 +7,9 @@ italics; everything else was measured in this run.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..retrieval.protocols import ALL
 from .paper_figures import published
-from .results import ALL, PROTOCOLS, SHOWN, metrics_of, select, sizes
+from .results import PROTOCOLS, SHOWN, metrics_of, select, sizes
 
 MOST_PARTS = 12
 """A protocol of more parts gets no table of its parts: they are in results.json and in the heat maps."""

@@ -8,17 +8,16 @@ Invariant: a figure stands in one row, and all that it depends on stands in the 
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common.model_folder import read_object
+from ..common.untrusted import brief, read_object
+from ..retrieval.protocols import ALL
 
 SCHEMA = "open-codesage-results/1"
 
-
-ALL = "all"
-"""The part that is the mean over the others, or the only one."""
 
 PROTOCOLS = {
     "full": "all documents ranked",
@@ -37,6 +36,18 @@ SHOWN = ("mrr", "map", "map@r", "recall@10", "ndcg@10", "macro_f1", "accuracy")
 Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
+_ROW = ("model", "task", "protocol", "part", "metric")
+_FIELDS: dict[str, type] = {
+    "schema": str,
+    "models": dict,
+    "tasks": dict,
+    "rows": list,
+    "runs": list,
+    "cosines": list,
+    "packages": dict,
+    "settings": dict,
+}
+
 RESULTS_BYTES = 256 << 20
 """Longest `results.json` that is read."""
 
@@ -51,9 +62,34 @@ def read_results(path: Path) -> dict[str, Any]:
     if record.get("schema") != SCHEMA:
         raise ValueError(
             f"{path} is no results.json of `open-codesage evaluate`: "
-            f"the schema is {record.get('schema')!r} instead of {SCHEMA!r}"
+            f"the schema is {brief(record.get('schema'))} instead of {SCHEMA!r}"
         )
     return record
+
+
+def require_record(path: Path) -> None:
+    """Make sure that a file is a record, whole and with nothing else in it, as far as its form tells.
+
+    Raises:
+        ValueError: it is not; the message names the file and what is wrong.
+    """
+    record = read_results(path)
+    if wrong := [name for name, kind in _FIELDS.items() if not isinstance(record.get(name), kind)]:
+        raise ValueError(f"{path} has no {', '.join(wrong)} as a record has")
+    if unknown := sorted(record.keys() - _FIELDS.keys()):
+        raise ValueError(f"{path} has the keys {brief(unknown)}, which are not those of a record")
+    for name, kind in _FIELDS.items():
+        entries = record[name] if kind is list else record[name].values() if name in ("models", "tasks") else ()
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError(f"{path}: every entry of {name} has to be an object")
+    for row in record["rows"]:
+        value = row.get("value")
+        numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        names = all(isinstance(row.get(field), str) for field in _ROW)
+        if not numeric or not names or row.keys() != {*_ROW, "value"}:
+            raise ValueError(f"{path} has the row {brief(row)}: a row is {', '.join(_ROW)} and a finite value")
+        if row["model"] not in record["models"] or row["task"] not in record["tasks"]:
+            raise ValueError(f"{path} has a row of {brief((row['model'], row['task']))}, which it does not name above")
 
 
 def rows_of(model: str, task: str, figures: Figures) -> list[dict[str, Any]]:

@@ -14,17 +14,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..common.identity import folder_hash
-from ..common.model_folder import read_object
+from ..common.untrusted import read_object
 from ..corpus.corpus import Corpus
 from ..evaluation.cosines import percentiles
 from ..evaluation.report import published_beside
-from ..evaluation.results import ALL, PROTOCOLS, SHOWN, read_results, sizes
+from ..evaluation.results import PROTOCOLS, SHOWN, read_results, sizes
+from ..retrieval.protocols import ALL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -117,6 +118,24 @@ def _read_ours(path: Path, model: Path) -> "tuple[list[Evaluation], list[Evaluat
     return ours, [evaluation for evaluation in found if evaluation.hash != own]
 
 
+class Description(NamedTuple):
+    """What a card tells about a native encoder.
+
+    Attributes:
+        architecture: class of transformers.
+        pooling: names of pooling modes, such as `mean`.
+        normalizes: whether embeddings have length 1.
+        prompts: texts put before inputs, by name; the empty ones are left out.
+        base_license: license of the model that it began with.
+    """
+
+    architecture: str
+    pooling: tuple[str, ...]
+    normalizes: bool
+    prompts: dict[str, str]
+    base_license: str
+
+
 def model_card(
     config: "ExportConfig",
     encoder: "PreTrainedConfig",
@@ -124,8 +143,9 @@ def model_card(
     max_length: int,
     converted_from: str | None = None,
     special_tokens_as_text: bool = True,
+    native: Description | None = None,
 ) -> ModelCard:
-    """Fill the template.
+    """Fill the template, `template.md` or that of encoders whose code is part of transformers.
 
     Args:
         config: what is exported, and which records tell about it.
@@ -134,6 +154,7 @@ def model_card(
         max_length: longest input in tokens, EOS included.
         converted_from: the published checkpoint that the model is, in another form; None: it was trained here.
         special_tokens_as_text: whether the tokenizer takes the name of a special token in a text as text.
+        native: what else is told about an encoder whose code is part of transformers.
 
     Raises:
         ValueError: a record can not be read; the message names it.
@@ -152,15 +173,20 @@ def model_card(
         license=config.licence,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
-        tags=[*TAGS, *languages],
+        tags=[*(tag for tag in TAGS if native is None or tag != "custom_code"), *languages],
         datasets=list(config.datasets) or None,
         base_model=converted_from or config.base_model,
+        base_model_relation="finetune" if native else None,
         model_name=title if results else None,
         eval_results=results or None,
     )
     return ModelCard.from_template(
         metadata,
-        template_str=resources.files("open_codesage.model_cards").joinpath("template.md").read_text(encoding="utf-8"),
+        template_str=resources.files("open_codesage.model_cards")
+        .joinpath("native.md" if native else "template.md")
+        .read_text(encoding="utf-8"),
+        native=native,
+        by_hand=native.pooling[0] if native and native.pooling in (("mean",), ("cls",)) else None,
         name=config.model_id,
         title=title,
         licence=config.licence,

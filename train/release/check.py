@@ -1,9 +1,9 @@
-"""What a Hub folder of ours holds, as data, and the check of a folder against it.
+"""The check of a Hub folder against what it has to hold (see `layout`).
 
 Contract: `check_folder` returns every problem it finds, in words that name the file and the remedy; no problem, an
 empty list. `weight_problems` is the part of it that also fits a model folder under training.
 
-Invariant: nothing of the folder is executed. What `model_folders.faults` finds is found before any library opens it,
+Invariant: nothing of the folder is executed. What `model_folder.faults` finds is found before any library opens it,
 its Python files are only parsed, its weights are opened by our own classes, and its ONNX graphs are run by onnxruntime
 without any library of operators, so the check is safe on a folder that somebody else has written.
 """
@@ -12,29 +12,20 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import yaml
 from open_codesage.modeling.auto_classes import AUTO_MAP
 
-from ..common.model_folder import (
-    LOADING_ERRORS,
-    PICKLES,
-    PREFIX,
-    TIED_HEAD,
-    faults,
-    read_json,
-    read_object,
-    stored_shapes,
-    weight_files,
-)
+from ..common.model_folder import faults
+from ..common.model_weights import LOADING_ERRORS, PICKLES, PREFIX, TIED_HEAD, stored_shapes, weight_files
 from ..common.output import RESULTS
+from ..common.tree import files
+from ..common.untrusted import read_json, read_object
+from ..evaluation.results import require_record
 from . import classifier
-from .layout import FILES, MODULES, NOT_IN_IT, PROBES, TOLERANCE, is_classifier
+from .card_check import card_problems
+from .layout import FILES, MODULES, NOT_IN_IT, PROBES, TOLERANCE, is_classifier, is_native
+from .native import problems as native_problems
 from .onnx_graph import GRAPH_FILES, graph_problems
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_folder(folder: Path) -> list[str]:
@@ -51,9 +42,12 @@ def check_folder(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         return [f"{folder} is not a folder"]
-    problems = faults(folder) or _file_problems(folder)
+    problems = faults(folder)
+    if not problems and is_native(folder):
+        return native_problems(folder) or graph_problems(folder)
+    problems = problems or _file_problems(folder)
     if not problems:
-        problems = [*_code_problems(folder), *_card_problems(folder), *weight_problems(folder)]
+        problems = [*_code_problems(folder), *card_problems(folder), *weight_problems(folder)]
     if not problems:
         problems = _tokenizer_problems(folder)
     if not problems and is_classifier(folder):
@@ -67,7 +61,7 @@ def weight_problems(folder: Path) -> list[str]:
     """Look for weights that a Hub folder has no place for: anything but the encoder and its tied prediction head.
 
     Names may carry the prefix `transformer.` of a model with a head. That shapes and values are right is not asked
-    here, but by `model_folders.faults`.
+    here, but by `model_folder.faults`.
 
     Args:
         folder: a sound model folder.
@@ -96,7 +90,10 @@ def weight_problems(folder: Path) -> list[str]:
 
 
 def _file_problems(folder: Path) -> list[str]:
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    paths = list(files(folder))
+    if irregular := [path for path in paths if path.is_symlink() or not path.is_file()]:
+        return [f"{path} is a link or no regular file: put a copy of the file in its place" for path in irregular]
+    found = {path.relative_to(folder).as_posix() for path in paths}
     single = is_classifier(folder)
     wanted = FILES.keys() - NOT_IN_IT if single else FILES.keys()
     problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name in wanted - found]
@@ -104,6 +101,8 @@ def _file_problems(folder: Path) -> list[str]:
     for name in sorted(found - wanted - {RESULTS} - (set() if single else GRAPH_FILES.keys())):
         reason = "a pickle can run code when it is opened" if name.endswith(PICKLES) else "it is not part of a model"
         problems.append(f"{folder / name} does not belong in a Hub folder: {reason}; remove it")
+    if not problems and RESULTS in found:
+        problems = _results_problems(folder / RESULTS)
     if not problems and not single:
         kinds = [str(module.get("type", "")).rpartition(".")[2] for module in read_json(folder / "modules.json")]
         if kinds != MODULES:
@@ -111,6 +110,15 @@ def _file_problems(folder: Path) -> list[str]:
                 f"{folder / 'modules.json'} names {', '.join(kinds)}, a Hub folder has {', '.join(MODULES)}"
             )
     return problems
+
+
+def _results_problems(path: Path) -> list[str]:
+    """Check that a record of figures is one, and nothing else besides: it is published as it is."""
+    try:
+        require_record(path)
+    except ValueError as error:
+        return [f"{error}; measure again with `open-codesage evaluate`, or remove it"]
+    return []
 
 
 def _code_problems(folder: Path) -> list[str]:
@@ -161,18 +169,6 @@ def _foreign_imports(tree: ast.Module, folder: Path) -> Iterator[str]:
             module = node.module or ""
             if node.level > 1 or not (folder / f"{module}.py").is_file():
                 yield f"{'.' * node.level}{module}"
-
-
-def _card_problems(folder: Path) -> list[str]:
-    from huggingface_hub import ModelCard
-
-    try:
-        card = ModelCard.load(folder / "README.md")
-    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        return [f"{folder / 'README.md'}: the metadata of the card can not be read: {error}"]
-    if not card.data.get("license"):
-        return [f"{folder / 'README.md'}: the metadata of the card names no license"]
-    return []
 
 
 def _tokenizer_problems(folder: Path) -> list[str]:

@@ -54,7 +54,7 @@ def problems(folder: Path) -> list[str]:
     import torch
     from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-    from ..common.model_folder import LOADING_ERRORS
+    from ..common.model_weights import LOADING_ERRORS
     from .layout import PROBES
 
     try:

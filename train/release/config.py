@@ -1,4 +1,4 @@
-"""The settings of `export`, `convert` and `publish`, checked when they are made.
+"""The settings of `export`, `convert`, `safetensors` and `publish`, checked when they are made.
 
 Importing this module loads neither torch nor transformers.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ..common.checks import require_range
+from ..common.checks import require_range, require_share, require_some
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,25 @@ class ConvertConfig:
 class ExportConfig:
     """Write a trained encoder as a Hub folder, with its code, tokenizer, sentence-transformers files and model card.
 
+    An encoder whose code is part of transformers (BERT, RoBERTa, ModernBERT, MPNet, DeBERTa and others) gets a folder
+    without code, which needs no `trust_remote_code`.
+
     Attributes:
         model: model folder of `pretrain` (Stage I), of `contrast` (Stage II), or of `finetune`.
         output: the Hub folder to write.
         name: what the model card calls the model, NAME or USER/NAME on the Hub; the folder's name if not given.
         dtype: number format of the stored weights; bfloat16 halves the file. Either is opened as float32.
         onnx: also write onnx/model.onnx, for onnxruntime; needs `pip install "open-codesage[onnx]"`.
-        int8: with onnx, also write onnx/model_int8.onnx, about a quarter of its size and less exact.
+        int8: with onnx, also write a graph with 8-bit weights, about a quarter of its size and less exact:
+            onnx/model_int8.onnx, or onnx/model_quantized.onnx of an encoder whose code is part of transformers.
         licence: licence of the model, as the Hub spells it.
         languages: programming languages the model knows; those of the corpus if not given.
         corpus: corpus folder that the model was trained on, for the card's table of files, pairs and licences.
         data: a paragraph on the training data, for the card.
         datasets: Hub ids of the datasets trained on, for the card.
-        base_model: Hub id of the model that this one was fine-tuned from, for the card.
+        base_model: Hub id of the model that this one was fine-tuned from, for the card; needed for an encoder whose
+            code is part of transformers, such as BERT.
+        base_license: license of that model, as the Hub spells it; needed where base_model is.
         stage_one: model folder of Stage I, for its hyper-parameters on the card; not needed if `model` is that folder.
         metrics: results.json files of evaluate, for the card. In a file of several models this one is told by its hash,
             and the others are baselines.
@@ -91,6 +97,7 @@ class ExportConfig:
     data: str | None = None
     datasets: tuple[str, ...] = ()
     base_model: str | None = None
+    base_license: str | None = None
     stage_one: Path | None = None
     metrics: tuple[Path, ...] = ()
     baselines: tuple[Path, ...] = ()
@@ -139,6 +146,21 @@ class PublishConfig:
             raise ValueError("create_pr proposes to main of an existing repository: leave out private and revision")
 
 
+@dataclass(frozen=True)
+class SafetensorsConfig:
+    """Turn a model folder with pickled weights into one with safetensors, which every command opens.
+
+    Attributes:
+        source: folder of the model, as downloaded.
+        output: the folder to write; it must not exist yet.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("source", "output")
+
+    source: Path
+    output: Path
+
+
 def require_repository_name(name: str, what: str, remedy: str) -> None:
     """Refuse a name that the Hub would not accept.
 
@@ -156,3 +178,38 @@ def require_repository_name(name: str, what: str, remedy: str) -> None:
 def _require_graph(config: ConvertConfig | ExportConfig) -> None:
     if config.int8 and not config.onnx:
         raise ValueError("int8 is the small form of the ONNX file: set onnx too")
+
+
+@dataclass(frozen=True)
+class AverageConfig:
+    """Average the weights of models of one kind: a trained one and what it was trained from, or several of one origin.
+
+    Attributes:
+        models: model folders of one architecture, tokenizer and modules, at least two.
+        output: the folder to write; it must not exist yet. All but the weights comes from the first model.
+        share: what the first of two models counts; the other counts the rest. If none, all models count alike.
+        tasks: measure on these search and classification sets, as `evaluate` reads them, for the curve.
+        curve: shares of the first of two models that are measured with tasks.
+        batch_size: texts per batch of a measurement.
+        max_length: longest input in tokens of a measurement, cut beyond; what the model was made for if none.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("models",)
+
+    models: tuple[Path, ...]
+    output: Path
+    share: float | None = None
+    tasks: tuple[str, ...] = ()
+    curve: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    batch_size: int = 64
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.models) < 2:
+            raise ValueError(f"models names {len(self.models)}: give at least two to average")
+        require_share(self, "share")
+        require_range(self, "curve", at_least=0, at_most=1)
+        require_some(self, "curve")
+        require_range(self, "batch_size", "max_length", at_least=1)
+        if len(self.models) > 2 and (self.share is not None or self.tasks):
+            raise ValueError("share and tasks are for two models: of more, all count alike")

@@ -96,7 +96,7 @@ def _origin(source: Path) -> str:
     """Return the Hub id that a checkpoint gives itself."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
 
-    from ..common.model_folder import read_object
+    from ..common.untrusted import read_object
 
     name = read_object(source / "config.json").get("_name_or_path")
     try:
@@ -118,7 +118,7 @@ def _licence(source: Path, card: dict[str, Any]) -> str:
 
 def _max_length(source: Path, positions: int) -> int:
     """Return the longest input that the checkpoint's sentence-transformers files tell, or that of the training."""
-    from ..common.model_folder import read_object
+    from ..common.untrusted import read_object
 
     path = source / "sentence_bert_config.json"
     length = read_object(path).get("max_seq_length") if path.exists() else None

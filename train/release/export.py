@@ -1,12 +1,14 @@
 """Export: from a trained model folder to the folder that goes on the Hub.
 
-Contract: the Hub folder opens through `AutoModel`, `AutoModelForMaskedLM`, `AutoModelForSequenceClassification`,
-`AutoTokenizer` and `SentenceTransformer` with `trust_remote_code=True` where open-codesage is not installed, and gives
-the embeddings of the trained model. What it holds is listed in `folder.FILES`, and nothing else is in it; with `onnx`
-also `onnx_graph.GRAPH_FILES`, which give them in onnxruntime, and with one record of figures that record.
+Contract: the Hub folder of our encoder opens through `AutoModel`, `AutoModelForMaskedLM`,
+`AutoModelForSequenceClassification`, `AutoTokenizer` and `SentenceTransformer` with `trust_remote_code=True` where
+open-codesage is not installed, and gives the embeddings of the trained model. What it holds is listed in
+`layout.FILES`, and nothing else is in it; with `onnx` also `onnx_graph.GRAPH_FILES`, which give them in onnxruntime,
+and with one record of figures that record. Classifiers and encoders of transformers have layouts of their own, see
+`classifier` and `native`.
 
 Invariants: the config says `dtype: float32` whatever is stored, so a CPU computes in float32. The folder is checked by
-`folder.check_folder` before it gets its name: at `output` stands a whole, valid folder or what was there before.
+`check.check_folder` before it gets its name: at `output` stands a whole, valid folder or what was there before.
 """
 
 import shutil
@@ -56,7 +58,7 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
     from ..common.output import new_folder
     from . import classifier
     from .check import check_folder
-    from .layout import is_classifier
+    from .layout import is_classifier, is_native
 
     output = config.output.absolute()
     replaced = check_output(config)
@@ -67,6 +69,8 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
     with new_folder(fresh) as folder:
         if is_classifier(config.model):
             parameters = classifier.write(config, folder)
+        elif is_native(config.model):
+            parameters = _write_native(config, folder)
         else:
             parameters = _write_encoder(config, folder, converted_from)
         if problems := check_folder(folder):
@@ -82,9 +86,7 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
 
 def _write_encoder(config: ExportConfig, folder: Path, converted_from: str | None) -> int:
     """Write the folder of an encoder; returns the number of parameters."""
-    from ..common.output import RESULTS
     from .card import model_card
-    from .onnx_graph import add_graphs
 
     sentence_model = _open(config.model)
     parameters = _write_model(sentence_model, folder, config.dtype)
@@ -92,12 +94,29 @@ def _write_encoder(config: ExportConfig, folder: Path, converted_from: str | Non
     as_text = sentence_model.tokenizer.split_special_tokens
     card = model_card(config, encoder, parameters, max_length, converted_from, as_text)
     card.save(folder / "README.md")
+    del sentence_model  # What follows opens what was written: one model in memory is enough.
+    _add_parts(config, folder)
+    return parameters
+
+
+def _write_native(config: ExportConfig, folder: Path) -> int:
+    """Write the folder of an encoder of transformers; returns the number of parameters."""
+    from . import native
+
+    parameters = native.write(config, folder)
+    _add_parts(config, folder)
+    return parameters
+
+
+def _add_parts(config: ExportConfig, folder: Path) -> None:
+    """Add what was asked for besides the model: its figures, its graphs."""
+    from ..common.output import RESULTS
+    from .onnx_graph import add_graphs
+
     if len(config.metrics) == 1:
         shutil.copyfile(config.metrics[0], folder / RESULTS)
-    del sentence_model  # What follows opens what was written: one model in memory is enough.
     if config.onnx:
         add_graphs(folder, config.int8)
-    return parameters
 
 
 def check_output(config: ExportConfig) -> bool:
@@ -124,9 +143,10 @@ def _recover(output: Path) -> None:
 def _replaces(config: ExportConfig) -> bool:
     """Say whether an earlier export is in the way, and refuse to touch anything else."""
     from ..common.output import RESULTS
-    from .layout import FILES
-    from .onnx_graph import GRAPH_FILES
+    from .layout import FILES, NATIVE_FILES
+    from .onnx_graph import GRAPH_FILES, NATIVE_GRAPH_FILES
 
+    ours = {*FILES, *NATIVE_FILES, *GRAPH_FILES, *NATIVE_GRAPH_FILES, RESULTS}
     output = config.output
     if output.resolve() == config.model.resolve():
         raise ValueError(f"{output} is the model folder itself: choose another output")
@@ -135,7 +155,7 @@ def _replaces(config: ExportConfig) -> bool:
     if not config.overwrite:
         raise ValueError(f"{output} is already there: set overwrite to replace it, or choose another output")
     for path in output.rglob("*"):
-        if not path.is_dir() and path.relative_to(output).as_posix() not in {*FILES, *GRAPH_FILES, RESULTS}:
+        if not path.is_dir() and path.relative_to(output).as_posix() not in ours:
             raise ValueError(
                 f"{path} was not written by an export, so {output} is left as it is: choose another output"
             )
@@ -149,7 +169,8 @@ def _open(model: Path) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    from ..common.model_folder import ADAPTER, require_safetensors
+    from ..common.model_folder import require_safetensors
+    from ..common.model_layout import ADAPTER
     from .check import weight_problems
     from .layout import MODULES
 

@@ -1,10 +1,8 @@
-"""What a Hub folder consists of: its files and modules, and how a classifier's differs."""
+"""What a Hub folder consists of: its files and modules; how that of a classifier, and of a native encoder, differs."""
 
 from pathlib import Path
 
-from ..common.model_folder import (
-    read_object,
-)
+from ..common.untrusted import read_object
 
 ARCHITECTURE = "CodeSageForSequenceClassification"
 
@@ -25,6 +23,15 @@ def is_classifier(folder: Path) -> bool:
         return read_object(folder / "config.json").get("architectures") == [ARCHITECTURE]
     except ValueError:
         return False
+
+
+def is_native(folder: Path) -> bool:
+    """Say whether a model folder is one of an encoder whose code is part of transformers."""
+    try:
+        config = read_object(folder / "config.json")
+    except ValueError:
+        return False
+    return config.get("model_type") not in (None, "codesage") and not is_classifier(folder)
 
 
 FILES = {
@@ -52,3 +59,19 @@ MODULES = ["Transformer", "Pooling", "Normalize"]
 
 
 PROBES = ("return the larger of two numbers", "def larger(a, b):\n    return a if a > b else b\n", "")
+
+
+NORMALIZE = "2_Normalize/config.json"
+
+NATIVE_FILES = {
+    "README.md": "the model card",
+    "config.json": "architecture, sizes and number format",
+    "model.safetensors": "the encoder's weights",
+    "tokenizer.json": "the tokenizer",
+    "tokenizer_config.json": "special tokens and the longest input",
+    "modules.json": "sentence-transformers: encoder, pooling and, if embeddings are normalised, normalisation",
+    "sentence_bert_config.json": "sentence-transformers: the longest input",
+    "config_sentence_transformers.json": "sentence-transformers: prompts and similarity",
+    "1_Pooling/config.json": "sentence-transformers: pooling",
+}
+"""The files of a native encoder: no code is among them. `NORMALIZE` is one more where embeddings are normalized."""

@@ -1,12 +1,16 @@
 """The encoder as ONNX graphs, for onnxruntime: a Hub folder that holds them needs neither torch nor our code to embed.
 
-Contract: `add_graphs` writes `onnx/model.onnx` into a Hub folder, and `onnx/model_int8.onnx` if asked to. Both take
-`input_ids` and `attention_mask` (int64 [batch, length], any batch, any length up to the model's, padding on any side)
-and give `last_hidden_state` (float32 [batch, length, H]) and `pooler_output` (float32 [batch, H]). `graph_problems`
+Contract: `add_graphs` writes `onnx/model.onnx` into a Hub folder, and an 8-bit one if asked to. Both take `input_ids`
+and `attention_mask` (int64 [batch, length], any batch, any length up to the model's, padding on any side) and give
+`last_hidden_state` (float32 [batch, length, H]). Those of our encoder also give `pooler_output` (float32 [batch, H]),
+those of a native one take what else its tokenizer gives, such as the `token_type_ids` of BERT. `graph_problems`
 compares every graph of a folder with its weights. How to embed with them and numpy alone stands on the model card.
 
-Invariants: `model.onnx` is the float32 computation in standard ONNX operators, the encoder's padded layout. In
-`model_int8.onnx` the weights of every projection and both embedding tables are 8-bit whole numbers; the projections
+The 8-bit graph of our encoder is `onnx/model_int8.onnx`; that of a native one is `onnx/model_quantized.onnx`, the name
+under which transformers.js looks for its `q8`.
+
+Invariants: `model.onnx` is the float32 computation in standard ONNX operators, the encoder's padded layout. In the
+8-bit graph the weights of every projection and both embedding tables are 8-bit whole numbers; the projections
 multiply whole numbers, their inputs scaled for each call by the largest value in the batch. No file tells about the
 machine that it was written on.
 """
@@ -17,6 +21,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +31,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import onnx
     import torch
-    from open_codesage.modeling.modeling_codesage import CodeSageModel
+    from transformers import PreTrainedModel
+
+from .layout import is_native
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUTS = ("last_hidden_state", "pooler_output")
@@ -38,7 +45,10 @@ GRAPH_FILES = {
     INT8_GRAPH: "the encoder for onnxruntime, 8-bit weights",
     f"{INT8_GRAPH}.data": "its weights, where they do not fit into one file of that format",
 }
-"""What a Hub folder may hold besides `folder.FILES`."""
+"""What a Hub folder may hold besides `layout.FILES`."""
+QUANTIZED_GRAPH = "onnx/model_quantized.onnx"
+NATIVE_GRAPH_FILES = {name.replace(INT8_GRAPH, QUANTIZED_GRAPH): what for name, what in GRAPH_FILES.items()}
+"""What that of a native encoder may hold besides `layout.NATIVE_FILES`."""
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 ONE_FILE = 2_000_000_000
@@ -75,24 +85,48 @@ def add_graphs(folder: Path, int8: bool) -> None:
         folder: holds the config and the weights.
         int8: also write the graph with 8-bit weights.
     """
+    encoder = _open_encoder(folder)
+    (folder / GRAPH).parent.mkdir(exist_ok=True)
+    write_graph(encoder, folder / GRAPH, input_names(folder, encoder))
+    if int8:
+        quantise_graph(folder / GRAPH, folder / (QUANTIZED_GRAPH if is_native(folder) else INT8_GRAPH))
+
+
+def input_names(folder: Path, encoder: "PreTrainedModel") -> tuple[str, ...]:
+    """Name what the tokenizer of a Hub folder gives and its encoder takes."""
+    from ..common.model_folder import read_object
+
+    given = read_object(folder / "tokenizer_config.json").get("model_input_names", INPUTS)
+    takes = signature(encoder.forward).parameters
+    return (*INPUTS, *(name for name in given if name in takes and name not in INPUTS))
+
+
+def _open_encoder(folder: Path) -> "PreTrainedModel":
+    """Open the encoder; a native one without the pooling layer of its pretraining, which embeddings do not use."""
     import torch
     from open_codesage.modeling.modeling_codesage import CodeSageModel
+    from transformers import AutoConfig, AutoModel
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
-    encoder = CodeSageModel.from_pretrained(folder, dtype=torch.float32)
-    (folder / GRAPH).parent.mkdir(exist_ok=True)
-    write_graph(encoder, folder / GRAPH)
-    if int8:
-        quantise_graph(folder / GRAPH, folder / INT8_GRAPH)
+    if not is_native(folder):
+        return CodeSageModel.from_pretrained(folder, dtype=torch.float32)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    has_layer = "add_pooling_layer" in signature(MODEL_MAPPING[type(config)].__init__).parameters
+    options = {"add_pooling_layer": False} if has_layer else {}
+    return AutoModel.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options
+    )
 
 
-def write_graph(encoder: "CodeSageModel", file: Path) -> None:
+def write_graph(encoder: "PreTrainedModel", file: Path, inputs: tuple[str, ...] = INPUTS) -> None:
     """Trace an encoder by transformers' own exporter and write the graph, its dimensions named batch and length."""
     import onnx_ir
     import torch
     from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 
     # Sizes of 0 and 1 would be taken for constants.
-    sample = {name: torch.ones(2, min(8, encoder.config.max_position_embeddings), dtype=torch.int64) for name in INPUTS}
+    length = min(8, encoder.config.max_position_embeddings)
+    sample = {name: torch.full((2, length), name != "token_type_ids", dtype=torch.int64) for name in inputs}
     with _quietly():
         exported = OnnxExporter().export(encoder.eval(), sample, OnnxConfig(dynamic=True))
     # Older releases of transformers 5 return torch's own program.
@@ -149,19 +183,20 @@ def graph_problems(folder: Path) -> list[str]:
     """
     from ..common.console import say
 
-    files = [folder / name for name in (GRAPH, INT8_GRAPH) if (folder / name).is_file()]
+    files = [folder / name for name in (GRAPH, INT8_GRAPH, QUANTIZED_GRAPH) if (folder / name).is_file()]
     if not files:
         return []
     if find_spec("onnxruntime") is None or find_spec("onnx") is None:
         say(f'{folder / "onnx"} was not compared with the weights: pip install "open-codesage[onnx]" to have it done')
         return []
     import torch
-    from open_codesage.modeling.modeling_codesage import CodeSageModel
 
-    encoder = CodeSageModel.from_pretrained(folder, dtype=torch.float32).eval()
-    batches = _probe_batches(folder)
+    encoder = _open_encoder(folder).eval()
+    inputs, outputs = input_names(folder, encoder), OUTPUTS[:1] if is_native(folder) else OUTPUTS
+    batches = _probe_batches(folder, inputs)
     with torch.inference_mode():
-        expected = [[encoder(**batch)[name].numpy() for name in OUTPUTS] for batch in batches]
+        expected = [[encoder(**batch)[name].numpy() for name in outputs] for batch in batches]
+    masks = [batch["attention_mask"].numpy() for batch in batches]
     problems = []
     for file in files:
         if _branches(file):
@@ -170,11 +205,11 @@ def graph_problems(folder: Path) -> list[str]:
         compare = _float32_fault if file == folder / GRAPH else _int8_fault
         try:
             session = open_graph(file)
-            found = [session.run(OUTPUTS, {k: v.numpy() for k, v in batch.items()}) for batch in batches]
+            found = [session.run(outputs, {k: v.numpy() for k, v in batch.items()}) for batch in batches]
         except _runtime_errors() as error:
             problems.append(f"{file} can not be run: {error}; export the model again")
             continue
-        faults = (compare(theirs, ours) for theirs, ours in zip(expected, found, strict=True))
+        faults = (compare(*batch) for batch in zip(expected, found, masks, strict=True))
         if fault := next(filter(None, faults), None):
             problems.append(f"{file} is not this model: {fault}; export the model again")
     return problems
@@ -193,8 +228,11 @@ def _branches(file: Path) -> bool:
     return bool(model.functions) or bool(kinds & {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS})
 
 
-def _float32_fault(expected: list[npt.NDArray[np.float32]], found: list[npt.NDArray[np.float32]]) -> str | None:
-    for name, theirs, ours in zip(OUTPUTS, expected, found, strict=True):
+_Arrays = list[npt.NDArray[np.float32]]
+
+
+def _float32_fault(expected: _Arrays, found: _Arrays, mask: npt.NDArray[np.int64]) -> str | None:
+    for name, theirs, ours in zip(OUTPUTS, expected, found, strict=False):
         if theirs.shape != ours.shape:
             return f"{name} has shape {ours.shape}, torch gives {theirs.shape}"
         difference = np.abs(theirs - ours).max() / max(1.0, np.abs(theirs).max())
@@ -203,16 +241,21 @@ def _float32_fault(expected: list[npt.NDArray[np.float32]], found: list[npt.NDAr
     return None
 
 
-def _int8_fault(expected: list[npt.NDArray[np.float32]], found: list[npt.NDArray[np.float32]]) -> str | None:
-    theirs, ours = expected[-1], found[-1]
-    if theirs.shape != ours.shape:
-        return f"{OUTPUTS[-1]} has shape {ours.shape}, torch gives {theirs.shape}"
+def _int8_fault(expected: _Arrays, found: _Arrays, mask: npt.NDArray[np.int64]) -> str | None:
+    if expected[-1].shape != found[-1].shape:
+        return f"{OUTPUTS[len(expected) - 1]} has shape {found[-1].shape}, torch gives {expected[-1].shape}"
+    theirs, ours = (_pooled(outputs[-1], mask) for outputs in (expected, found))
     norms = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours, axis=1)
     cosine = ((theirs * ours).sum(1) / norms).min()
     return None if cosine >= INT8_COSINE else f"an embedding has a cosine of {cosine:.3f} with torch's"
 
 
-def _probe_batches(folder: Path) -> list[dict[str, "torch.Tensor"]]:
+def _pooled(output: npt.NDArray[np.float32], mask: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Average states over their tokens; what is pooled already stays."""
+    return output if output.ndim == 2 else (output * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)
+
+
+def _probe_batches(folder: Path, inputs: tuple[str, ...]) -> list[dict[str, "torch.Tensor"]]:
     """Probe texts as batches: padded on the right, padded on the left, and one text alone."""
     from transformers import PreTrainedTokenizerFast
 
@@ -221,7 +264,7 @@ def _probe_batches(folder: Path) -> list[dict[str, "torch.Tensor"]]:
         tokenizer(texts, padding=True, padding_side=side, truncation=True, return_tensors="pt")
         for texts, side in ((list(PROBES), "right"), (list(PROBES), "left"), ([PROBES[0]], "right"))
     ]
-    return [{name: batch[name] for name in INPUTS} for batch in batches]
+    return [{name: batch[name] for name in inputs} for batch in batches]
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:

@@ -17,23 +17,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub import metadata_load
 from open_codesage.modeling import CodeSageConfig, CodeSageModel
 from open_codesage.tokenization.tokenizer import END, MASK, PAD, wrap_tokenizer
 from safetensors import safe_open
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from ..common.model_folder import (
-    PREFIX,
-    TIED_HEAD,
-    TOKENIZER_BYTES,
-    probe_tokenizer,
-    read_object,
-    shards,
-    stored_shapes,
-    weight_files,
-)
+from ..common.model_tokenizer import TOKENIZER_BYTES, probe_tokenizer
+from ..common.model_weights import PREFIX, TIED_HEAD, shards, stored_shapes, weight_files
+from ..common.untrusted import read_metadata, read_object
 
 SIZES = (
     "vocab_size",
@@ -168,8 +160,8 @@ def read_tokenizer(folder: Path, files: TokenizerFiles, max_length: int) -> PreT
 def read_card(folder: Path) -> dict[str, Any]:
     """Read the metadata of the authors' model card; nothing, if there is none that can be read."""
     try:
-        return metadata_load(folder / "README.md") or {}
-    except (OSError, ValueError, RecursionError):
+        return read_metadata(folder / "README.md")
+    except (OSError, ValueError):
         return {}
 
 

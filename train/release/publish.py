@@ -21,6 +21,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
+from ..common import tree
 from ..common.console import say
 from ..common.hub_errors import HUB_ERRORS, LOG_IN, explain, may_pass, reason
 from .config import PublishConfig
@@ -92,7 +93,7 @@ def _publish(config: PublishConfig) -> Publication | None:
     author = _author(api)
     _check_card(api, config.folder / "README.md")
     head = _head(api, config)
-    files = {p.relative_to(config.folder).as_posix(): p for p in sorted(config.folder.rglob("*")) if p.is_file()}
+    files = {path.relative_to(config.folder).as_posix(): path for path in sorted(tree.files(config.folder))}
     difference = _difference(api, config, head) if head else Difference(list(files), [])
     amount = f"{len(files)} files, {sum(path.stat().st_size for path in files.values()) / 1e6:,.1f} MB"
     if head is None or config.dry_run:
@@ -176,7 +177,7 @@ def _info(api: HfApi, repo: str, revision: str | None = None) -> Any:
 
 
 def _difference(api: HfApi, config: PublishConfig, revision: str) -> Difference:
-    from ..common.model_folder import PICKLES
+    from ..common.model_weights import PICKLES
 
     found = api.verify_repo_checksums(config.repo, revision=revision, local_dir=config.folder)
     read_by_libraries = (*PICKLES, ".safetensors", ".onnx", ".onnx.data", ".json", ".py")

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.disk import require_space
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,17 +25,39 @@ def save_released(
     Returns:
         The number of the model's parameters.
     """
-    import torch
     from open_codesage.modeling.auto_classes import name_classes
 
-    parameters = model.num_parameters()
     name_classes(model.config)
     # No computation reads these ids, so a model can be trained with those of another tokenizer.
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config, name, getattr(tokenizer, name))
+    return save_opened_as_float32(model, tokenizer, folder, dtype, save)
+
+
+def save_opened_as_float32(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, dtype: str, save: Callable[[], None]
+) -> int:
+    """Save a model of any architecture, whatever the stored format, so that it is opened as float32.
+
+    Args:
+        model: as `save_released`, and so the others.
+        tokenizer: see there.
+        folder: see there.
+        dtype: see there.
+        save: see there.
+
+    Returns:
+        The number of the model's parameters.
+    """
+    import torch
+    from open_codesage.tokenization.tokenizer import forget_calls
+
+    parameters = model.num_parameters()
     for key in ("is_local", "local_files_only"):  # How it was opened here says nothing about the tokenizer.
         tokenizer.init_kwargs.pop(key, None)
+    forget_calls(tokenizer)
     model.to(getattr(torch, dtype))
+    require_space(folder, parameters * getattr(torch, dtype).itemsize, "The model")
     save()
     # Saving has noted the stored format, in which AutoModel would compute.
     model.config.dtype = "float32"

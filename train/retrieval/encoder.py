@@ -16,7 +16,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 
-from ..common.model_folder import LOADING_ERRORS, require_safetensors, require_sound, require_sound_download
+from ..common.model_folder import require_safetensors, require_sound, require_sound_download
+from ..common.model_layout import MODULES
+from ..common.model_weights import LOADING_ERRORS
 
 Side = Literal["query", "document"]
 
@@ -33,16 +35,16 @@ def open_sentence_model(model: str) -> SentenceTransformer:
         ValueError: it can not be opened.
     """
     folder = Path(model)
-    local = folder.exists()
-    if local and any(folder.rglob("*.safetensors")):
-        require_sound(folder)
-    elif local:
-        require_safetensors(folder)
-    else:
+    if not folder.exists():
         require_sound_download(model)
+    elif (folder / MODULES).is_file():
+        require_sound(folder)
+    else:
+        require_safetensors(folder)
     options = {"dtype": torch.float32, "use_safetensors": True}
     try:
-        return SentenceTransformer(model, model_kwargs=options, local_files_only=local)
+        # Of a model from the Hub only what has been looked at: the library would fetch pickles, too.
+        return SentenceTransformer(model, model_kwargs=options, local_files_only=True)
     except LOADING_ERRORS as error:
         raise ValueError(f"model {model} can not be opened: {error}") from error
 

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..common.model_folder import probe_tokenizer, read_json, read_object, stored_shapes
+from ..common.model_tokenizer import probe_tokenizer
+from ..common.model_weights import stored_shapes
+from ..common.untrusted import read_json, read_object
 from .released import is_released
 
 _BLOCK = 256

@@ -53,17 +53,23 @@ class ContrastConfig:
     the optimizer, and two points of the weights of hard negatives, for which both readings are options.
 
     Attributes:
-        model: encoder folder to start from: one of `pretrain`, or any other with weights in safetensors.
+        model: what to start from, a folder or Hub id: an encoder of `pretrain`, or any other with weights in
+            safetensors, or a SentenceTransformer, whose pooling, prompts and normalization are kept.
         corpus: folder written by `extract`; its held-out functions are used for the evaluation only.
         output: the SentenceTransformer folder to write; it must not exist, unless the same run has written it.
         steps: optimizer steps; give these or epochs.
         epochs: passes over the pairs; give these or steps.
+        max_minutes: train for so long, in place of steps or epochs; evaluating and saving come on top. The learning
+            rate follows the clock: warm-up, constant, and a fall to 0 over the last share. Once it has finished, remove
+            the output and give more minutes: the run resumes from before the fall.
+        decay_share: with max_minutes, the last share of the time, in which the learning rate falls to 0.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
         batch_size: pairs in a batch, over all devices; each pair's negatives are all others of them.
         mini_batch_size: rows that go through the encoder at once, on each device; memory depends on this and not on
             batch_size. none takes the whole batch, which saves a quarter of the time where it fits.
+        pooling: how token states become an embedding; as the model says, or the mean if it does not, unless given.
         text_max_length: tokens to which summaries are cut.
         code_max_length: tokens to which functions are cut, also by the trained model.
         one_language_batches: no batch mixes languages.
@@ -72,12 +78,15 @@ class ContrastConfig:
             ("NewSet creates a set"), so that the name alone does not tell the function.
         documentation_share: share of pairs whose text is the whole documentation and not its first sentence, as long as
             text_max_length allows; the paper has none.
+        question_share: share of pairs whose text, whichever it is, is put as people type a question: no full stop,
+            often no articles, and often the language's name or "how to".
+        obfuscated_share: share of pairs whose function loses the names that its author chose, for v0, v1 and so on.
         token_dropout: share of tokens that are left out of texts and functions, anew at every step; the first stays.
         share_spellings: spellings of a word ("Index", " index", "_INDEX") start with one vector, and each also learns
             from the gradients of the others.
         learning_rate: highest learning rate.
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
-        schedule: the way down after the warm-up.
+        schedule: the way down after the warm-up, unless max_minutes sets it.
         weight_decay: weight decay of AdamW, on weight matrices.
         max_grad_norm: norm to which gradients are clipped.
         temperature: divides the cosines.
@@ -90,6 +99,9 @@ class ContrastConfig:
             but those of its batch.
         hardness_strength: how much, see sentence-transformers; 9 in the work that it comes from.
         matryoshka_dims: also train the first dimensions of the embedding alone, for example 64 128.
+        teacher: folder or Hub id of an encoder whose similarities between the vectors of a batch are learnt, too; it
+            may have other dimensions. What it makes of the pairs is computed once, before the first step.
+        teacher_share: what the teacher's similarities count; the pairs count the rest.
         seed: seed of the batches, the forms of the pairs and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
         save_steps: steps between checkpoints.
@@ -106,16 +118,21 @@ class ContrastConfig:
     output: Path
     steps: int | None = None
     epochs: float | None = None
+    max_minutes: float | None = None
+    decay_share: float = 0.2
     languages: tuple[str, ...] = ()
     language_exponent: float = 1.0
     batch_size: int = 8192
     mini_batch_size: int | None = 32
+    pooling: Literal["mean", "cls"] | None = None
     text_max_length: int = 256
     code_max_length: int = 1024
     one_language_batches: bool = True
     hard_positive_share: float = 1.0
     name_mask_share: float = 0.5
     documentation_share: float = 0.0
+    question_share: float = 0.0
+    obfuscated_share: float = 0.0
     token_dropout: float = 0.0
     share_spellings: bool = False
     learning_rate: float = 5e-6
@@ -131,6 +148,8 @@ class ContrastConfig:
     hardness_mode: Literal["in_batch_negatives"] | None = None
     hardness_strength: float = 9.0
     matryoshka_dims: tuple[int, ...] = ()
+    teacher: str | None = None
+    teacher_share: float = 0.5
     seed: int = 0
     bf16: bool = False
     save_steps: int = 1000
@@ -142,10 +161,10 @@ class ContrastConfig:
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require_one(self, "steps", "epochs")
+        require_one(self, "steps", "epochs", "max_minutes")
         require_positive(
-            self, "steps", "epochs", "mini_batch_size", "text_max_length", "code_max_length", "save_steps",
-            "eval_steps", "eval_pairs", "logging_steps", "learning_rate", "max_grad_norm", "temperature",
+            self, "steps", "epochs", "max_minutes", "mini_batch_size", "text_max_length", "code_max_length",
+            "save_steps", "eval_steps", "eval_pairs", "logging_steps", "learning_rate", "max_grad_norm", "temperature",
         )  # fmt: skip
         # A pair's negatives are the others of its batch.
         require_range(self, "batch_size", at_least=2)
@@ -153,12 +172,19 @@ class ContrastConfig:
             self, "warmup_steps", "weight_decay", "language_exponent", "hardness_strength", "num_workers", at_least=0
         )
         require_range(self, "matryoshka_dims", at_least=1)
-        require_share(self, "hard_positive_share", "name_mask_share", "documentation_share")
+        require_share(
+            self, "hard_positive_share", "name_mask_share", "documentation_share", "question_share", "obfuscated_share",
+            "teacher_share",
+        )  # fmt: skip
         require_range(self, "token_dropout", at_least=0, below=1)
         if self.gamma_gradient and self.gamma == "none":
             raise ValueError("gamma_gradient needs weights to go through: choose gamma sum or mean")
         if self.loss == "ours" and self.hardness_mode is not None:
             raise ValueError("hardness_mode is an option of loss mnrl: the weights of our loss are set by gamma")
+        if self.teacher is not None and (self.loss != "ours" or self.pairs != "bimodal"):
+            raise ValueError("a teacher needs loss ours and bimodal pairs")
+        if self.teacher is not None and self.max_minutes is not None:
+            raise ValueError("a teacher's vectors are prepared for a known number of steps: give steps or epochs")
 
 
 METRICS = {"retrieval": ("mrr", "recall@10"), "classification": ("macro_f1", "accuracy")}
@@ -266,21 +292,28 @@ class PretrainConfig:
         output: the model folder to write; it must not exist, unless the same run has written it.
         steps: optimizer steps; give these or epochs. With 0 the model is written as it is before the first step.
         epochs: passes over the rows; give these or steps.
+        max_minutes: train for so long, in place of steps or epochs; evaluating and saving come on top. The learning
+            rate follows the clock: warm-up, constant, and a fall to 0 over the last share. Once it has finished, remove
+            the output and give more minutes: the run resumes from before the fall.
+        decay_share: with max_minutes, the last share of the time, in which the learning rate falls to 0.
         preset: size of a new model (nano, small, base, large); give this or init_from.
         model: single settings of the model that differ from the preset, key=value, for example hidden_size=128.
-        init_from: model folder whose weights to start from, instead of new ones. With a larger num_hidden_layers in
-            model it grows: the blocks that the folder lacks are new.
+        init_from: model folder or Hub id whose weights to start from, instead of new ones: our own encoder, or any
+            masked language model of transformers, with its own tokenizer as tokenizer. Ours grows with a larger
+            num_hidden_layers in model: the blocks that the folder lacks are new.
+        head_only: train the prediction head of such a language model alone, where its checkpoint has none.
         freeze_token_embeddings: train all weights but those of the tokens, which another training has found.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
         max_megabytes: text to take of each language, files chosen by chance; all if not given.
-        max_length: tokens in a row; files are packed into rows, and do not see each other there.
+        max_length: tokens in a row; files are packed into rows, and do not see each other there. Encoders that cannot
+            keep them apart get a file a row, of a long one another part in each epoch.
         batch_size: rows for an optimizer step, over all devices.
         device_batch_size: rows that go through the model at once, on each device; gradients are accumulated.
         learning_rate: highest learning rate.
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
-        schedule: the way down after the warm-up.
+        schedule: the way down after the warm-up, unless max_minutes sets it.
         weight_decay: weight decay of AdamW, on weight matrices.
         max_grad_norm: norm to which gradients are clipped.
         deobfuscation_share: share of documents whose identifiers are masked; the others have random masks.
@@ -307,9 +340,12 @@ class PretrainConfig:
     output: Path
     steps: int | None = None
     epochs: float | None = None
+    max_minutes: float | None = None
+    decay_share: float = 0.2
     preset: Literal["nano", "small", "base", "large"] | None = None
     model: dict[str, Any] = field(default_factory=dict)
     init_from: Path | None = None
+    head_only: bool = False
     freeze_token_embeddings: bool = False
     languages: tuple[str, ...] = ()
     language_exponent: float = 1.0
@@ -341,13 +377,14 @@ class PretrainConfig:
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require_one(self, "steps", "epochs")
+        require_one(self, "steps", "epochs", "max_minutes")
         require_one(self, "preset", "init_from")
         require_range(self, "steps", "warmup_steps", "weight_decay", "language_exponent", "num_workers", at_least=0)
         require_positive(
-            self, "epochs", "max_megabytes", "max_length", "batch_size", "device_batch_size", "learning_rate",
-            "max_grad_norm", "save_steps", "eval_steps", "eval_rows", "logging_steps",
+            self, "epochs", "max_minutes", "max_megabytes", "max_length", "batch_size", "device_batch_size",
+            "learning_rate", "max_grad_norm", "save_steps", "eval_steps", "eval_rows", "logging_steps",
         )  # fmt: skip
+        require_range(self, "decay_share", above=0, at_most=1)
         require_share(
             self, "deobfuscation_share", "mask_rate", "highest_mask_rate", "identifier_share", "random_share",
             "keep_share",
@@ -358,6 +395,8 @@ class PretrainConfig:
             raise ValueError("random_share and keep_share are shares of the masked tokens: together at most 1")
         if self.freeze_token_embeddings and self.init_from is None:
             raise ValueError("freeze_token_embeddings would keep random ones: give init_from")
+        if self.head_only and self.init_from is None:
+            raise ValueError("head_only would keep a random encoder: give init_from")
 
 
 @dataclass(frozen=True)

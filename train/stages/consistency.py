@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.console import say
+from ..common.tree import files
 from .configs import ConsistencyConfig
 
 if TYPE_CHECKING:
@@ -124,16 +125,16 @@ def rank_own(
 def _claim(folder: Path, config: ConsistencyConfig, functions: Any) -> None:
     """Make the folder of the ranks, or empty it when they were found under other settings."""
     from ..common.fingerprint import digest
-    from ..common.output import working_folder
+    from ..common.run import reset_unless_same
 
-    weights = sorted(Path(config.model).rglob("*.safetensors"))
+    weights = sorted(path for path in files(Path(config.model)) if path.suffix == ".safetensors")
     settings = {
         "pairs": len(functions),
         "corpus": digest(*sorted((config.corpus / "functions").glob("part-*.parquet"))),
         "model": digest(*weights) if weights else config.model,
         **{name: getattr(config, name) for name in ("sample", "max_length", "seed")},
     }
-    working_folder(folder, settings)
+    reset_unless_same(folder, settings)
 
 
 def _write(corpus: Any, config: ConsistencyConfig, functions: Any, kept: Any, folder: Path) -> dict[str, Any]:

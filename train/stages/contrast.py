@@ -12,23 +12,23 @@ device, however many there are.
 """
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig
 from open_codesage.tokenization.languages import resolve_language
+from open_codesage.tokenization.tokenizer import forget_calls
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
-from sentence_transformers.base.modules import Normalize, Transformer
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 from transformers import (
     PretrainedConfig,
@@ -42,26 +42,34 @@ from transformers import (
 
 from ..common.console import say
 from ..common.fingerprint import digest
-from ..common.model_folder import require_safetensors
-from ..common.output import LOG, new_folder, run_folder, write_json
+from ..common.identity import identify
+from ..common.output import LOG, run_folder
 from ..common.randomness import permutation
+from ..common.run import Run
 from ..corpus.corpus import Corpus
 from ..corpus.mixture import mix_languages
+from ..retrieval.encoder import Encoder
+from ..retrieval.evaluator import SearchEvaluator
+from ..retrieval.task import held_out_search
 from .callbacks.collapse import CollapseAlarm
-from .callbacks.throughput import Throughput, measured_peak, training_flops
+from .callbacks.preemption import Preemption
+from .callbacks.throughput import measured_peak, training_flops
 from .configs import ContrastConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, flatten, without_name
+from .distillation import DistilledLoss, TeacherVectors
+from .length_buckets import bucket_by_length
 from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
-from .run import SealedCheckpoints, begin_run, is_finished, record, speaker
+from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
-from .trainer import SentenceTrainer, trainer_arguments
+from .starting_point import local_folder, open_starting_point
+from .trainer import UNBOUNDED, SentenceTrainer, timekeepers, trainer_arguments
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
 FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers"}
 
 SIDES = ("text", "code")
 
-_MRR = "eval_held_out_cosine_mrr@10"
+_MRR, _DEPTH = "eval_mrr", 10
 
 
 class BimodalTrainer(SentenceTrainer):
@@ -103,7 +111,8 @@ class BimodalTrainer(SentenceTrainer):
         """Take the padding out for our encoder on a CPU, where the states of padding cost as much as any others."""
         if self.encoder_config.model_type != CodeSageConfig.model_type or self.args.device.type != "cpu":
             return inputs
-        return {
+        others = {key: value for key, value in inputs.items() if not key.startswith(SIDES)}
+        return others | {
             f"{side}_{key}": value
             for side in SIDES
             for key, value in flatten(inputs[f"{side}_input_ids"], inputs[f"{side}_attention_mask"]).items()
@@ -141,14 +150,27 @@ def main(config: ContrastConfig) -> Path:
         ValueError: settings that do not fit what lies in the folders; the message says what to do.
     """
     args = _training_arguments(config)
-    report = speaker(args)
     corpus = Corpus(config.corpus)
-    settings = _settings(config)
-    if is_finished(config.output, settings):
-        report(f"{config.output} is finished already")
+    run = Run(config.output, _settings(config), LOG)
+    if run.finished():
+        speaker(args)(f"{config.output} is finished already")
         return config.output
+    with run.begin(args.should_save):
+        _train(config, args, corpus, run)
+    return config.output
+
+
+def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, corpus: Corpus, run: Run) -> None:
+    report = speaker(args)
     set_seed(config.seed)
-    model = _model(config)
+    start = open_starting_point(config.model, config.pooling, config.text_max_length, config.code_max_length)
+    model = start.model
+    report(f"Stage II: {start.told}")
+    if config.pairs == "dropout" and not _has_dropout(_encoder(model).config):
+        raise ValueError(
+            f"{config.model} has no dropout, so a function would be paired with its very copy: "
+            "set it in that model's config.json"
+        )
     if config.share_spellings:
         join_spellings(_encoder(model).get_input_embeddings(), spellings(model.tokenizer))
     with args.main_process_first(local=False):
@@ -170,7 +192,7 @@ def main(config: ContrastConfig) -> Path:
         one_language=config.one_language_batches,
         processes=args.world_size,
     )
-    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    checkpoint = begin_run(run.folder, run.settings, config.resume)
     peak = measured_peak(args.device, torch.bfloat16 if config.bf16 else torch.float32)
     report(
         f"Stage II: {_encoder(model).num_parameters():,} parameters, {len(pairs):,} pairs, of which "
@@ -180,32 +202,46 @@ def main(config: ContrastConfig) -> Path:
     for language, rows in batches.left_out.items():
         report(f"Stage II: {language} is left out, its {rows:,} pairs do not fill a batch: choose a smaller batch_size")
     alarm = CollapseAlarm(_collapse_value(config) * max(1, len(config.matryoshka_dims)), report)
+    collator = PairCollator(
+        model.preprocess,
+        config.text_max_length,
+        config.code_max_length,
+        config.hard_positive_share,
+        config.seed,
+        config.name_mask_share,
+        config.documentation_share,
+        dropout_pairs=config.pairs == "dropout",
+        question_share=config.question_share,
+        obfuscated_share=config.obfuscated_share,
+        text_prompt=start.text_prompt,
+        code_prompt=start.code_prompt,
+    )
+    if config.teacher is not None:
+        if args.world_size > 1:
+            raise ValueError("a teacher's similarities are learnt on one device only: train with one process")
+        collator.teacher = _teacher_vectors(config, pairs, batches, collator)
+    # Our own encoder takes rows end to end instead, see `BimodalTrainer`.
+    if args.device.type == "cpu" and _encoder(model).config.model_type != CodeSageConfig.model_type:
+        bucket_by_length(_encoder(model))
+    preemption = Preemption()
+    callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = BimodalTrainer(
         batches,
         config.token_dropout,
         model=model,
         args=args,
         train_dataset=pairs,
-        data_collator=PairCollator(
-            model.preprocess,
-            config.text_max_length,
-            config.code_max_length,
-            config.hard_positive_share,
-            config.seed,
-            config.name_mask_share,
-            config.documentation_share,
-            dropout_pairs=config.pairs == "dropout",
-        ),
+        data_collator=collator,
         loss=_loss(model, config, args.world_size > 1),
         evaluator=_search(held_out, config),
-        callbacks=[Throughput(peak * args.world_size), alarm, SealedCheckpoints()],
+        callbacks=[*callbacks, SealedCheckpoints(), *([] if config.teacher else [alarm])],
     )
     # Processes must not draw the same dropout. A checkpoint brings the states of its own.
     torch.manual_seed(config.seed + args.process_index)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    preemption.leave(report)
     if args.should_save:
-        _write_model(trainer, config.output, settings, peak, alarm.message)
-    return config.output
+        _write_model(trainer, run, peak, alarm.message)
 
 
 def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingArguments:
@@ -217,7 +253,7 @@ def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingAr
         SentenceTransformerTrainingArguments,
         dataclasses.replace(config, trainer=usual | config.trainer),
         settled={
-            "max_steps": config.steps or -1,
+            "max_steps": config.steps or (UNBOUNDED if config.max_minutes else -1),
             "num_train_epochs": config.epochs or 1,
             "include_num_input_tokens_seen": "no",
             # A batch is one step: negatives of different batches do not meet.
@@ -234,30 +270,12 @@ def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingAr
 
 def _settings(config: ContrastConfig) -> dict[str, Any]:
     """Everything that the result depends on. Data count by their contents, wherever they lie."""
-    require_safetensors(config.model)
+    folder = local_folder(config.model)
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
-    settings["model"] = digest(*sorted(config.model.glob("*.safetensors")))
+    settings["model"] = digest(*sorted(folder.rglob("*.safetensors")))
+    settings["teacher"] = config.teacher and identify(config.teacher).hash
     return settings
-
-
-def _model(config: ContrastConfig) -> SentenceTransformer:
-    """Open the encoder, and put mean pooling (section 3 of the paper) and normalisation on top of it."""
-    transformer = Transformer(
-        str(config.model), model_kwargs={"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    )
-    length = max(config.text_max_length, config.code_max_length)
-    positions = getattr(transformer.auto_model.config, "max_position_embeddings", None) or length
-    if length > positions:
-        raise ValueError(f"text_max_length and code_max_length must be at most {positions}, the model's positions")
-    transformer.max_seq_length = config.code_max_length
-    if config.pairs == "dropout" and not _has_dropout(transformer.auto_model.config):
-        raise ValueError(
-            f"{config.model} has no dropout, so a function would be paired with its very copy: "
-            "set it in that model's config.json"
-        )
-    width = transformer.get_embedding_dimension()
-    return SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()])
 
 
 def _has_dropout(config: PretrainedConfig) -> bool:
@@ -271,11 +289,17 @@ def _encoder(model: SentenceTransformer) -> PreTrainedModel:
 
 
 def _loss(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
-    loss = _ours(model, config, gather) if config.loss == "ours" else _ranking(model, config, gather)
+    loss: nn.Module
+    if config.loss == "mnrl":
+        loss = _ranking(model, config, gather)
+    elif config.teacher is None:
+        loss = _ours(model, config, gather)
+    else:
+        loss = DistilledLoss(_ours(model, config, gather), config.teacher_share)
     return MatryoshkaLoss(model, loss, config.matryoshka_dims) if config.matryoshka_dims else loss
 
 
-def _ours(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> nn.Module:
+def _ours(model: SentenceTransformer, config: ContrastConfig, gather: bool) -> HardNegativeContrastiveLoss:
     return HardNegativeContrastiveLoss(
         model,
         temperature=config.temperature,
@@ -298,54 +322,55 @@ def _ranking(model: SentenceTransformer, config: ContrastConfig, gather: bool) -
     return CachedMultipleNegativesRankingLoss(model, mini_batch_size=config.mini_batch_size, **options)
 
 
+def _teacher_vectors(
+    config: ContrastConfig, pairs: Dataset, batches: PairBatchSampler, collator: PairCollator
+) -> TeacherVectors:
+    """What the teacher makes of every pair that the run will show."""
+    steps = config.steps or math.ceil((config.epochs or 1) * len(batches))
+    epochs = []
+    for epoch in range(math.ceil(steps / len(batches))):
+        batches.set_epoch(epoch)
+        epochs.append(batches.global_batches())
+    batches.set_epoch(0)
+    shown = pairs.select(np.unique(np.concatenate(epochs)[:steps]))
+    encoder = Encoder(str(config.teacher), batch_size=32)
+    longest = encoder.lengths["document"]
+    encoder.lengths = dict.fromkeys(encoder.lengths, min(config.code_max_length, longest or config.code_max_length))
+    forms = [(collator.text(row), collator.code(row)) for row in shown]
+    return TeacherVectors(run_folder(config.output) / "teacher.npy", forms, encoder.embed)
+
+
 def _collapse_value(config: ContrastConfig) -> float:
     if config.loss == "ours":
         return collapse_value(config.batch_size, config.gamma)
     return collapse_value_of_ranking(config.batch_size, config.hardness_strength if config.hardness_mode else 0.0)
 
 
-def _search(held_out: Dataset, config: ContrastConfig) -> InformationRetrievalEvaluator:
+def _search(held_out: Dataset, config: ContrastConfig) -> SearchEvaluator:
     """Code search among held-out functions: the query is a summary, the answers are the full functions that have it."""
     if not len(held_out):
         raise ValueError(f"{config.corpus} has no held-out functions to evaluate with")
     rows = held_out.select(permutation(config.seed, len(held_out))[: config.eval_pairs])
-    queries: dict[str, str] = {}
-    answers: dict[str, set[str]] = {}
-    for row, summary in enumerate(rows["summary"]):
-        answers.setdefault(queries.setdefault(summary, str(row)), set()).add(str(row))
-    return InformationRetrievalEvaluator(
-        {row: summary for summary, row in queries.items()},
-        {str(row): code for row, code in enumerate(rows["code"])},
-        answers,
-        mrr_at_k=[10],
-        ndcg_at_k=[10],
-        accuracy_at_k=[1, 10],
-        precision_recall_at_k=[10],
-        map_at_k=[10],
-        batch_size=32,
-        name="held_out",
-        write_csv=False,
-    )
+    return SearchEvaluator(held_out_search(rows), batch_size=32, depth=_DEPTH)
 
 
-def _write_model(
-    trainer: BimodalTrainer, output: Path, settings: dict[str, Any], peak: float, collapse: str | None
-) -> None:
+def _write_model(trainer: BimodalTrainer, run: Run, peak: float, collapse: str | None) -> None:
     """Write the SentenceTransformer folder at once."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     evaluation = next(entry for entry in reversed(trainer.state.log_history) if _MRR in entry)
-    log = record(trainer, _encoder(model), settings, peak) | {
+    log = record(trainer, _encoder(model), peak) | {
         "pairs": len(trainer.train_dataset),
         "pairs_per_epoch": trainer.batches.rows_per_epoch,
         "left_out": trainer.batches.left_out,
-        "held_out_mrr@10": evaluation[_MRR],
+        f"held_out_mrr@{_DEPTH}": evaluation[_MRR] / 100,
         "collapse": collapse,
     }
-    with new_folder(output) as folder:
-        model.save_pretrained(str(folder))
-        write_json(folder / LOG, log)
+    forget_calls(model.tokenizer)
+    with run.write(log) as folder:
+        # The card is written by `export`: that of the library tells of this very run, resumed or not.
+        model.save_pretrained(str(folder), create_model_card=False)
     say(
         f"Stage II: {log['steps']:,} steps, {log['tokens']:,} tokens in {log['seconds']:.0f} s "
         f"({log['tokens_per_second']:,.0f} tokens/s, MFU {log['mfu']:.1%}), "
-        f"held-out MRR@10 {100 * log['held_out_mrr@10']:.1f} %, {output}"
+        f"held-out MRR@10 {100 * log['held_out_mrr@10']:.1f} %, {run.output}"
     )

@@ -28,15 +28,18 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from ..common.console import say
 from ..common.fingerprint import digest
-from ..common.model_folder import ADAPTER, require_safetensors
-from ..common.output import LOG, new_folder, run_folder, write_json
+from ..common.model_folder import require_safetensors
+from ..common.model_layout import ADAPTER
+from ..common.output import LOG, new_folder
+from ..common.run import Run
+from ..common.tree import files
 from .callbacks.stopping import Divergence, Patience
 from .configs import METRICS, FinetuneConfig
 from .data.tables import fingerprint, hold_out, is_corpus, read_rows, shared_texts
 from .finetune_classification import Classification
 from .finetune_retrieval import Retrieval
 from .finetune_task import Rows, Task
-from .run import SealedCheckpoints, begin_run, facts, is_finished, speaker
+from .run import SealedCheckpoints, begin_run, facts, speaker
 from .trainer import trainer_arguments
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
@@ -58,11 +61,12 @@ def main(config: FinetuneConfig) -> Path:
     rows = _rows(config, kind)
     args = _training_arguments(config, kind, len(rows.train))
     report = speaker(args)
-    settings = _settings(config, rows)
-    if is_finished(config.output, settings):
+    run = Run(config.output, _settings(config, rows), LOG)
+    if run.finished():
         report(f"{config.output} is finished already")
     else:
-        _train(config, kind, rows, args, settings)
+        with run.begin(args.should_save):
+            _train(config, kind, rows, args, run)
     whole = config.output.with_name(f"{config.output.name}.merged")
     if config.merge and args.should_save and not whole.exists():
         with new_folder(whole) as folder:
@@ -71,13 +75,11 @@ def main(config: FinetuneConfig) -> Path:
     return config.output
 
 
-def _train(
-    config: FinetuneConfig, kind: type[Task], rows: Rows, args: TrainingArguments, settings: dict[str, Any]
-) -> None:
+def _train(config: FinetuneConfig, kind: type[Task], rows: Rows, args: TrainingArguments, run: Run) -> None:
     report = speaker(args)
     set_seed(config.seed)
     task = kind(config, rows)
-    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    checkpoint = begin_run(run.folder, run.settings, config.resume)
     measured = {"evaluation": rows.evaluation, "test": rows.test}
     figures = {name: task.baselines(part) for name, part in measured.items() if part is not None}
     patience = Patience(config.patience)
@@ -100,10 +102,9 @@ def _train(
     if rows.test is not None:
         figures["test"]["fine-tuned"] = task.measure(trainer, rows.test)
     if args.should_save:
-        log = facts(trainer, settings) | parameters | {"best_step": best, "metrics": figures} | task.record
-        with new_folder(config.output) as folder:
+        log = facts(trainer) | parameters | {"best_step": best, "metrics": figures} | task.record
+        with run.write(log) as folder:
             task.save(trainer, folder)
-            write_json(folder / LOG, log)
     for name, models in figures.items():
         for model, values in models.items():
             report(f"{name}, {model}: " + ", ".join(f"{metric} {value:.2f}" for metric, value in values.items()))
@@ -182,5 +183,5 @@ def _settings(config: FinetuneConfig, rows: Rows) -> dict[str, Any]:
         raise ValueError(f"{folder} is an adapter: start from a whole model, such as the one that merge writes")
     if folder.exists():
         require_safetensors(folder)
-        settings["model"] = digest(*sorted(folder.rglob("*.safetensors")))
+        settings["model"] = digest(*sorted(path for path in files(folder) if path.suffix == ".safetensors"))
     return settings

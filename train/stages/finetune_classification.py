@@ -15,6 +15,7 @@ import open_codesage.modeling  # noqa: F401  registers the Auto classes
 import torch
 from datasets import ClassLabel, Dataset
 from open_codesage.modeling.auto_classes import name_classes
+from open_codesage.tokenization.tokenizer import forget_calls
 from peft import PeftModel, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
@@ -150,11 +151,11 @@ def _head(names: list[str]) -> dict[str, Any]:
 def _open(config: FinetuneConfig, names: list[str]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Open the tokenizer, set to the longest input, and the encoder with a head for the classes."""
     where = location(config.model)
-    options = {"dtype": torch.float32, "use_safetensors": True}
+    options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     if not Path(where).exists():
         require_sound_download(where)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
         model = AutoModelForSequenceClassification.from_pretrained(where, **options, **_head(names))
     except (OSError, ValueError) as error:
         raise ValueError(f"model {config.model} can not be opened: {error}") from error
@@ -168,5 +169,6 @@ def _measure(prediction: EvalPrediction | PredictionOutput) -> dict[str, float]:
 
 def _save(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     name_classes(model.config)
+    forget_calls(tokenizer)
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))

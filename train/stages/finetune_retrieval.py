@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from datasets import Dataset
 from open_codesage.modeling.auto_classes import name_classes
+from open_codesage.tokenization.tokenizer import forget_calls
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Normalize
-from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
@@ -22,41 +22,17 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch import nn
 from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 
-from ..common.metrics import measure
-from ..retrieval.bm25 import BM25
-from ..retrieval.encoder import Encoder, open_sentence_model
-from ..retrieval.ranking import top_k
-from ..retrieval.task import SearchTask, pair_search
+from ..common.console import say
+from ..retrieval.encoder import open_sentence_model
+from ..retrieval.evaluator import SearchEvaluator
+from ..retrieval.protocols import ALL, WordRanker, measure_task
+from ..retrieval.task import pair_search
 from .configs import FinetuneConfig
 from .data.tables import is_corpus
 from .finetune_task import Figures, Rows, Task, location, longest_input
 from .lora import lora, merged
 from .losses import HardNegativeContrastiveLoss
 from .trainer import SentenceTrainer
-
-DEPTH, CUTOFF = 1000, 10
-
-
-class Search(SentenceEvaluator):
-    """Searches for the answers of texts, and gives MRR and recall.
-
-    Args:
-        task: what is searched for.
-        batch_size: texts that are embedded at once.
-    """
-
-    def __init__(self, task: SearchTask, batch_size: int) -> None:
-        super().__init__()
-        self.task, self.batch_size = task, batch_size
-        self.primary_metric = "mrr"
-
-    def __call__(
-        self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
-    ) -> dict[str, float]:
-        """Measure a model, in percent."""
-        encoder = Encoder(model, self.batch_size, show_progress=False)
-        found, _ = top_k(encoder.queries(self.task.queries), encoder.documents(self.task.documents), DEPTH)
-        return measure(found, self.task.relevant, CUTOFF)
 
 
 class Retrieval(Task):
@@ -71,6 +47,7 @@ class Retrieval(Task):
         if not isinstance(self.model[-1], Normalize):
             # Answers are found by cosine.
             self.model.append(Normalize())
+            say(f"Fine-tuning: {config.model} does not normalize; normalization is added")
         encoder = self.model.transformers_model
         self.model.max_seq_length = longest_input(config, encoder.config, self.model.max_seq_length)
         if config.method == "lora":
@@ -88,6 +65,12 @@ class Retrieval(Task):
         """Make the trainer; columns get names that mean nothing to it."""
         names = ["text", "answer", *(f"negative {number}" for number in range(len(self.rows.train.column_names) - 2))]
         train = self.rows.train.rename_columns(dict(zip(self.rows.train.column_names, names, strict=True)))
+        if any(self.model.prompts.values()):
+            # As encode_query and encode_document put them, so that what is learnt is what is used.
+            document = next(
+                (self.model.prompts[n] for n in ("document", "passage", "corpus") if n in self.model.prompts), ""
+            )
+            args.prompts = dict.fromkeys(names, document) | {"text": self.model.prompts.get("query", "")}
         return SentenceTrainer(
             model=self.model,
             args=args,
@@ -100,8 +83,8 @@ class Retrieval(Task):
     def baselines(self, rows: Dataset) -> Figures:
         """Measure BM25 and the model as it is."""
         search = self._search(rows)
-        found = BM25(search.task.documents).rank(search.task.queries, DEPTH)
-        return {"BM25": measure(found, search.task.relevant, CUTOFF), "base model": search(self.model)}
+        words = measure_task(search.task, WordRanker(search.task))["full"][ALL]
+        return {"BM25": words, "base model": search(self.model)}
 
     def measure(self, trainer: Trainer, rows: Dataset) -> dict[str, float]:
         """Search with the trained model."""
@@ -118,10 +101,10 @@ class Retrieval(Task):
         model[0].model = merged(adapter, AutoModel)
         _save(model, folder)
 
-    def _search(self, rows: Dataset) -> Search:
+    def _search(self, rows: Dataset) -> SearchEvaluator:
         texts, answers, *negatives = (rows[column][:] for column in rows.column_names)
         others = [text for column in negatives for text in column]
-        return Search(pair_search(texts, answers, others), self.config.batch_size)
+        return SearchEvaluator(pair_search(texts, answers, others), self.config.batch_size)
 
     def _loss(self, gather: bool) -> nn.Module:
         config, scale = self.config, 1 / self.config.temperature
@@ -142,4 +125,5 @@ class Retrieval(Task):
 def _save(model: SentenceTransformer, folder: Path) -> None:
     encoder = model.transformers_model
     name_classes(encoder.config)
+    forget_calls(model.tokenizer)
     model.save_pretrained(str(folder), create_model_card=False)

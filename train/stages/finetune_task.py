@@ -15,6 +15,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from ..common.positions import longest_document
 from .configs import FinetuneConfig
 
 Figures = dict[str, dict[str, float]]
@@ -86,9 +87,9 @@ def longest_input(config: FinetuneConfig, encoder: PreTrainedConfig, usual: int)
     Raises:
         ValueError: the model has no positions for so many.
     """
-    positions = getattr(encoder, "max_position_embeddings", None)
+    positions = longest_document(encoder)
     if positions is None:
         return config.max_length or usual
     if config.max_length is not None and config.max_length > positions:
-        raise ValueError(f"max_length is {config.max_length}, but the model has {positions} positions")
+        raise ValueError(f"max_length is {config.max_length}, but the model has positions for {positions}")
     return config.max_length or min(usual, positions)

@@ -12,7 +12,9 @@ import torch
 from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel
 
-from ..common.model_folder import ADAPTER, LOADING_ERRORS, require_sound
+from ..common.model_folder import require_sound
+from ..common.model_layout import ADAPTER
+from ..common.model_weights import LOADING_ERRORS
 
 TARGETS = ["c_attn", "c_proj", "c_fc"]
 """The projections of a CodeSage block: of the attention in and out, of the feed-forward layer in and out."""
@@ -58,7 +60,9 @@ def merged(adapter: Path, auto_class: Any, **options: Any) -> PreTrainedModel:
     require_sound(adapter)
     base = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
     try:
-        model = auto_class.from_pretrained(base, dtype=torch.float32, use_safetensors=True, **options)
+        model = auto_class.from_pretrained(
+            base, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options
+        )
     except LOADING_ERRORS as error:
         raise ValueError(
             f"{adapter / ADAPTER} names the base model {base}, which can not be opened: {error}"

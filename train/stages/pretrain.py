@@ -3,7 +3,7 @@
 Contract: from a corpus folder and a tokenizer folder to a model folder (config.json, model.safetensors, tokenizer
 files, and `training.json`, the log of the run). The run's checkpoints and prepared rows lie beside it in
 `<output>.run`; the same command, started again, resumes from the newest complete checkpoint. `DenoisingTrainer` is a
-Trainer for models whose logits, given labels [B, T], are those of the labelled positions, [M, V] in row-major order.
+Trainer with exact losses. What differs for encoders that others have made is in `pretrain_native`.
 
 Invariants: the result is a function of the settings and of the data. Neither an interruption nor the number of loader
 processes changes it; on a CPU this holds to the last bit. The number of devices changes the rounding, and the dropout.
@@ -23,14 +23,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
 from open_codesage.tokenization.languages import resolve_language
+from open_codesage.tokenization.tokenizer import forget_calls
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
     AutoTokenizer,
     EvalPrediction,
     IntervalStrategy,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Trainer,
     TrainingArguments,
@@ -39,18 +42,25 @@ from transformers import (
 
 from ..common.console import say
 from ..common.fingerprint import digest
-from ..common.model_folder import require_safetensors, require_sound
-from ..common.output import LOG, new_folder, run_folder, write_json
+from ..common.model_folder import require_sound_tokenizer
+from ..common.output import LOG
+from ..common.positions import longest_document
+from ..common.run import Run
 from ..corpus.corpus import Corpus
 from ..corpus.mixture import limit_languages, mix_languages
+from .callbacks.preemption import Preemption
 from .callbacks.stopping import require_finite
-from .callbacks.throughput import Throughput, measured_peak, training_flops
+from .callbacks.throughput import measured_peak, training_flops
 from .configs import PretrainConfig
-from .data.masking import IGNORED, IdentifierMaskingCollator
+from .data.masking import IdentifierMaskingCollator
+from .data.masks import IGNORED
 from .data.packing import prepare_shards
 from .data.stream import EpochStream
-from .run import SealedCheckpoints, begin_run, is_finished, record, speaker
-from .trainer import UndisturbedTraining, trainer_arguments
+from .pretrain_native import COLUMNS as TEXT_COLUMNS
+from .pretrain_native import initial_native_model, is_native, masked_lm_loss, text_collator
+from .run import SealedCheckpoints, begin_run, record, speaker
+from .starting_point import local_folder
+from .trainer import UNBOUNDED, UndisturbedTraining, length_of, timekeepers, trainer_arguments
 
 # What may change between an interruption and its continuation: it does not change what is learnt.
 FREE = {
@@ -105,8 +115,12 @@ class DenoisingTrainer(UndisturbedTraining, Trainer):
         """Return each row's summed loss and number of labels, [B] each, in the places of predictions and labels."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            logits = model(**inputs).logits
-        labelled = inputs["labels"] != -100
+            labelled = inputs["labels"] != IGNORED
+            if self.model.config.model_type == CodeSageConfig.model_type:
+                logits = model(**inputs, labelled_only=True).logits
+            else:
+                rest = {key: value for key, value in inputs.items() if key != "labels"}
+                logits = model(**rest).logits[labelled]
         losses = F.cross_entropy(logits.float(), inputs["labels"][labelled], reduction="none")
         row = labelled.nonzero()[:, 0]
         sums = torch.zeros(len(labelled), device=losses.device).index_add_(0, row, losses)
@@ -134,68 +148,83 @@ def main(config: PretrainConfig) -> Path:
         ValueError: settings that do not fit what lies in the folders; the message says what to do.
     """
     args = _training_arguments(config)
-    report = speaker(args)
     if not (config.tokenizer / "tokenizer.json").is_file():
         raise ValueError(f"{config.tokenizer} is not a tokenizer folder: write one with `open-codesage tokenizer`")
-    require_sound(config.tokenizer)
+    require_sound_tokenizer(config.tokenizer)
     tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
+    corpus = Corpus(config.corpus)
+    run = Run(config.output, _settings(config), LOG)
+    if run.finished():
+        speaker(args)(f"{config.output} is finished already")
+        return config.output
+    with run.begin(args.should_save):
+        _train(config, args, tokenizer, corpus, run)
+    return config.output
+
+
+def _train(
+    config: PretrainConfig, args: TrainingArguments, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, run: Run
+) -> None:
+    report = speaker(args)
     with args.main_process_first(local=False):
-        corpus = Corpus(config.corpus)
         languages = [resolve_language(language) for language in config.languages] or None
         files = {split: corpus.files(split, languages) for split in ("train", "held_out")}
         if config.max_megabytes is not None:
             files["train"] = limit_languages(files["train"], config.max_megabytes, config.seed)
         files["train"] = mix_languages(files["train"], config.language_exponent, config.seed)
-    settings = _settings(config)
-    if is_finished(config.output, settings):
-        report(f"{config.output} is finished already")
-        return config.output
-    model = initial_model(config, tokenizer)
+    native = is_native(config.init_from)
+    model = initial_native_model(config, tokenizer, report) if native else initial_model(config, tokenizer)
     if config.steps == 0:
         if args.should_save:
-            _write_untrained(model, tokenizer, config.output, settings)
-        return config.output
+            _write_untrained(model, tokenizer, run)
+        return
     model.get_input_embeddings().requires_grad_(not config.freeze_token_embeddings)
-    collator = _collator(config, tokenizer)
-    checkpoint = begin_run(run_folder(config.output), settings, config.resume)
+    if config.head_only:
+        if not native:
+            raise ValueError(
+                "head_only trains the head of an encoder that others have made; ours is tied: leave it out"
+            )
+        model.base_model.requires_grad_(False)
+    checkpoint = begin_run(run.folder, run.settings, config.resume)
     with args.main_process_first(local=False):
-        rows = _rows_folder(config, settings)
-        # Files are parsed in processes of their own: one that crashes or hangs a parser costs only its identifiers.
-        workers = max(1, config.num_workers)
-        train = prepare_shards(files["train"], tokenizer, config.max_length, rows / "train", workers)
-        evaluated = None
-        if len(files["held_out"]):
-            held_out = prepare_shards(files["held_out"], tokenizer, config.max_length, rows / "held_out", workers)
-            evaluated = EpochStream(held_out, EVALUATION_SEED, min(len(held_out), config.eval_rows))
+        rows = {
+            split: files[split].select_columns(TEXT_COLUMNS)
+            if native
+            else _prepared(config, tokenizer, run, files, split)
+            for split in files
+            if split == "train" or len(files[split])
+        }
+    train, evaluated = rows["train"], None
+    if "held_out" in rows:
+        evaluated = EpochStream(rows["held_out"], EVALUATION_SEED, min(len(rows["held_out"]), config.eval_rows))
     if evaluated is None:
         report(f"{config.corpus} has no held-out files: the model will not be evaluated")
         args.eval_strategy = IntervalStrategy.NO
-    args.max_steps = config.steps or math.ceil((config.epochs or 0) * len(train) / config.batch_size)
+    args.max_steps = config.steps or math.ceil((config.epochs or 0) * len(train) / config.batch_size) or UNBOUNDED
     peak = measured_peak(args.device, torch.bfloat16 if config.bf16 else torch.float32)
     report(
         f"Stage I: {model.num_parameters():,} parameters, {len(train):,} rows of {config.max_length} tokens, "
-        f"{args.max_steps:,} steps of {config.batch_size} rows, peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
+        f"{length_of(config, args.max_steps)} of {config.batch_size} rows, "
+        f"peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
     )
+    preemption = Preemption()
+    callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = DenoisingTrainer(
         model=model,
         args=args,
-        data_collator=collator,
+        data_collator=_collator(config, tokenizer, native),
         train_dataset=EpochStream(train, config.seed, args.max_steps * config.batch_size),
         eval_dataset=None if evaluated is None else {"random": evaluated, "identifier": evaluated},
-        eval_collators={
-            "random": IdentifierMaskingCollator(tokenizer, EVALUATION_SEED, deobfuscation_share=0.0),
-            "identifier": partial(
-                _identifier_masks, IdentifierMaskingCollator(tokenizer, EVALUATION_SEED, deobfuscation_share=1.0)
-            ),
-        },
+        eval_collators=_evaluation_collators(config, tokenizer, native),
+        compute_loss_func=masked_lm_loss if native else None,
         rows=len(train),
-        callbacks=[Throughput(peak * args.world_size), SealedCheckpoints()],
+        callbacks=[*callbacks, SealedCheckpoints()],
     )
     # Processes must not draw the same dropout. A checkpoint brings the states of its own.
     torch.manual_seed(config.seed + args.process_index)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    _write_model(trainer, tokenizer, config.output, settings, peak)
-    return config.output
+    preemption.leave(report)
+    _write_model(trainer, tokenizer, run, peak)
 
 
 def _training_arguments(config: PretrainConfig) -> TrainingArguments:
@@ -224,8 +253,7 @@ def _settings(config: PretrainConfig) -> dict[str, Any]:
     settings["corpus"] = digest(*sorted(config.corpus.glob("files/*.parquet")), config.corpus / "held_out.json")
     settings["tokenizer"] = digest(config.tokenizer / "tokenizer.json")
     if config.init_from is not None:
-        require_safetensors(config.init_from)
-        settings["init_from"] = digest(*sorted(config.init_from.glob("*.safetensors")))
+        settings["init_from"] = digest(*sorted(local_folder(config.init_from).glob("*.safetensors")))
     return settings
 
 
@@ -264,31 +292,61 @@ def _is_new(name: str, config: PretrainConfig) -> bool:
     return block is not None and int(block[1]) >= before
 
 
-def _rows_folder(config: PretrainConfig, settings: dict[str, Any]) -> Path:
+def _rows_folder(config: PretrainConfig, run: Run) -> Path:
     """Return the folder for rows of this origin."""
-    origin = [settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
+    origin = [run.settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
     if config.language_exponent != 1:
         origin += [config.language_exponent, config.seed]
     if config.max_megabytes is not None:
         origin += [config.max_megabytes, config.seed, "limited"]
     name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
-    return (config.shards or run_folder(config.output) / "shards") / name
+    return (config.shards or run.folder / "shards") / name
 
 
-def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> IdentifierMaskingCollator:
-    return IdentifierMaskingCollator(
-        tokenizer,
-        seed=config.seed,
-        deobfuscation_share=config.deobfuscation_share,
-        mask_rate=config.mask_rate
+def _prepared(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, run: Run, files: Mapping[str, Dataset], split: str
+) -> Dataset:
+    """Prepare the rows of our own encoder.
+
+    Files are parsed in processes of their own: one that crashes or hangs a parser costs only its identifiers.
+    """
+    folder = _rows_folder(config, run) / split
+    return prepare_shards(files[split], tokenizer, config.max_length, folder, max(1, config.num_workers))
+
+
+def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, native: bool) -> Callable[[list[Any]], Any]:
+    masks: dict[str, Any] = {
+        "deobfuscation_share": config.deobfuscation_share,
+        "mask_rate": config.mask_rate
         if config.highest_mask_rate is None
         else (config.mask_rate, config.highest_mask_rate),
-        identifier_share=config.identifier_share,
-        random_share=config.random_share,
-        keep_share=config.keep_share,
-        # Compiled code is made for one shape.
-        length=config.max_length if config.compile else None,
+        "identifier_share": config.identifier_share,
+        "random_share": config.random_share,
+        "keep_share": config.keep_share,
+    }
+    if native:
+        return text_collator(config, tokenizer, config.seed, **masks)
+    # Compiled code is made for one shape.
+    return IdentifierMaskingCollator(
+        tokenizer, seed=config.seed, length=config.max_length if config.compile else None, **masks
     )
+
+
+def _evaluation_collators(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, native: bool
+) -> dict[str, Callable[[list[Any]], Any]]:
+    """Make the collators of both evaluations; the one of identifiers leaves out documents that have none."""
+    if native:
+        return {
+            "random": text_collator(config, tokenizer, EVALUATION_SEED, deobfuscation_share=0.0),
+            "identifier": text_collator(config, tokenizer, EVALUATION_SEED, deobfuscation_share=1.0, mask_rate=0.0),
+        }
+    return {
+        "random": IdentifierMaskingCollator(tokenizer, EVALUATION_SEED, deobfuscation_share=0.0),
+        "identifier": partial(
+            _identifier_masks, IdentifierMaskingCollator(tokenizer, EVALUATION_SEED, deobfuscation_share=1.0)
+        ),
+    }
 
 
 def _identifier_masks(collator: IdentifierMaskingCollator, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -306,41 +364,39 @@ def _mean_loss(prediction: EvalPrediction) -> dict[str, float]:
     return {"loss": float(prediction.predictions.sum() / labels)} if labels else {}
 
 
-def _write_model(
-    trainer: DenoisingTrainer, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any], peak: float
-) -> None:
+def _write_model(trainer: DenoisingTrainer, tokenizer: PreTrainedTokenizerFast, run: Run, peak: float) -> None:
     """Write the model folder at once, by the main process."""
     weights = trainer.accelerator.get_state_dict(trainer.model)
     if not trainer.args.should_save:
         return
     model = trainer.accelerator.unwrap_model(trainer.model)
-    log = record(trainer, model, settings, peak)
-    _write_folder(model, tokenizer, output, log, weights)
+    log = record(trainer, model, peak)
+    _write_folder(model, tokenizer, run, log, weights)
     losses = {key: value for entry in log["log"] for key, value in entry.items() if re.fullmatch("eval_.*_loss", key)}
     say(
         f"Stage I: {log['tokens']:,} tokens in {log['seconds']:.0f} s ({log['tokens_per_second']:,.0f} tokens/s, "
-        f"MFU {log['mfu']:.1%}), {', '.join(f'{key} {value:.3f}' for key, value in losses.items())} -> {output}"
+        f"MFU {log['mfu']:.1%}), {', '.join(f'{key} {value:.3f}' for key, value in losses.items())} -> {run.output}"
     )
 
 
-def _write_untrained(
-    model: CodeSageForMaskedLM, tokenizer: PreTrainedTokenizerFast, output: Path, settings: dict[str, Any]
-) -> None:
-    log = {"parameters": model.num_parameters(), "tokens": 0, "steps": 0, "settings": settings, "log": []}
-    _write_folder(model, tokenizer, output, log)
-    say(f"Stage I: no step, {log['parameters']:,} parameters -> {output}")
+def _write_untrained(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, run: Run) -> None:
+    log = {"parameters": model.num_parameters(), "tokens": 0, "steps": 0, "log": []}
+    _write_folder(model, tokenizer, run, log)
+    say(f"Stage I: no step, {log['parameters']:,} parameters -> {run.output}")
 
 
 def _write_folder(
-    model: CodeSageForMaskedLM,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    output: Path,
+    run: Run,
     log: dict[str, Any],
     weights: dict[str, Tensor] | None = None,
 ) -> None:
-    with new_folder(output) as folder:
+    forget_calls(tokenizer)
+    with run.write(log) as folder:
         model.save_pretrained(folder, state_dict=weights)
         # A tokenizer for longer texts would let them past the model's last position.
-        tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+        tokenizer.model_max_length = min(
+            tokenizer.model_max_length, longest_document(model.config) or tokenizer.model_max_length
+        )
         tokenizer.save_pretrained(folder)
-        write_json(folder / LOG, log)

@@ -1,13 +1,12 @@
 """Checkpoints that can be trusted, for both training stages: complete, of the same run, and without pickled weights.
 
-Contract: a stage with the model folder `output` works in `run_folder(output)`. It calls `begin_run` to learn from which
-checkpoint to go on, and gives `SealedCheckpoints` to its trainer.
+Contract: a stage that holds its `Run` calls `begin_run` to learn from which checkpoint to resume, gives
+`SealedCheckpoints` to its trainer, and records by `record` what its model folder is to tell.
 
 Invariants: a checkpoint is used only if it is sealed, that is, if it has the list of its files that is written after
 everything else, and every file still has its length. A run goes on only under the settings that it began with.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -19,10 +18,14 @@ from accelerate import PartialState
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..common.console import say
-from ..common.output import LOG, read_json, write_json
+from ..common.output import read_json, write_json
+from ..common.run import SETTINGS, require_same_settings
+from .callbacks.clock import other_budget
 
 SEAL = "complete.json"
-SETTINGS = "settings.json"
+
+BUDGET = {"max_minutes", "decay_share"}
+"""Settings of a training by the clock that may change between its resumptions."""
 
 
 class SealedCheckpoints(TrainerCallback):
@@ -79,11 +82,12 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
-def newest_checkpoint(folder: Path) -> tuple[Path | None, dict[Path, str]]:
+def newest_checkpoint(folder: Path, seconds: float | None = None) -> tuple[Path | None, dict[Path, str]]:
     """Find the newest complete checkpoint of a run.
 
     Args:
         folder: the run's folder, which may not exist yet.
+        seconds: the budget of a run by the clock; checkpoints that have decayed for another one do not count.
 
     Returns:
         The checkpoint, or None if there is no complete one, and the newer checkpoints that were passed over, each with
@@ -91,7 +95,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path | None, dict[Path, str]]:
     """
     passed_over: dict[Path, str] = {}
     for checkpoint in sorted(_checkpoints(folder), key=_step, reverse=True):
-        reason = damage(checkpoint)
+        reason = damage(checkpoint) or other_budget(checkpoint, seconds)
         if reason is None:
             return checkpoint, passed_over
         passed_over[checkpoint] = reason
@@ -99,20 +103,23 @@ def newest_checkpoint(folder: Path) -> tuple[Path | None, dict[Path, str]]:
 
 
 def begin_run(folder: Path, settings: Mapping[str, Any], resume: bool) -> Path | None:
-    """Begin or continue the run in `folder`, in all processes alike.
+    """Begin or resume the run that works in `folder`, in all processes alike.
 
     Args:
-        folder: the run's folder; made if it does not exist.
-        settings: everything that the result of the run depends on, of JSON types. Kept in the folder.
-        resume: whether an earlier run may be continued.
+        folder: the working folder of a run that this process holds; made if it does not exist.
+        settings: everything that the result of the run depends on, of JSON types. Kept in the folder. Of a training by
+            the clock, the budget and its decay may change: see `callbacks.clock`.
+        resume: whether an earlier run may be resumed.
 
     Returns:
-        The checkpoint to go on from, None to begin at the first step.
+        The checkpoint to resume from, None to begin at the first step.
 
     Raises:
         ValueError: the folder's checkpoints come from other settings, named in the message, or may not be used.
     """
-    checkpoint, passed_over = newest_checkpoint(folder)
+    minutes = settings.get("max_minutes")
+    checkpoint, passed_over = newest_checkpoint(folder, None if minutes is None else 60 * minutes)
+    settings = {key: value for key, value in settings.items() if key not in BUDGET}
     if checkpoint is not None:
         if not resume:
             raise ValueError(
@@ -129,31 +136,12 @@ def begin_run(folder: Path, settings: Mapping[str, Any], resume: bool) -> Path |
             # It will be saved again, file by file: the old seal must not vouch for the mixture.
             (damaged / SEAL).unlink(missing_ok=True)
         if checkpoint is not None:
-            say(f"going on from {checkpoint}")
+            say(f"resuming from {checkpoint}")
             before, now = len(list(checkpoint.glob("rng_state*.pth"))), state.num_processes
             if before != now:
                 say(f"{before} processes wrote this checkpoint, now there are {now}: dropout will differ")
         write_json(folder / SETTINGS, settings)
     return checkpoint
-
-
-def require_same_settings(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Compare the settings that a folder was made with to those that are wanted now.
-
-    Raises:
-        ValueError: they differ; the message names every key with its old and new value.
-    """
-    before, now = _flat(old), _flat(json.loads(json.dumps(new)))
-    changes = [
-        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    if changes:
-        raise ValueError(
-            f"{folder} was made with other settings ({'; '.join(changes)}): "
-            "go back to the old settings, delete that folder, or choose another output"
-        )
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -177,40 +165,17 @@ def _flush(folder: Path) -> None:
             os.fsync(stream.fileno())
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Give inner mappings dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
 def speaker(args: TrainingArguments) -> Callable[[str], None]:
     """Return `say` in the first process, and in the others a function that says nothing."""
     return say if args.process_index == 0 else lambda message: None
 
 
-def is_finished(output: Path, settings: Mapping[str, Any]) -> bool:
-    """Find out whether a run with these settings has written its model folder.
-
-    Raises:
-        ValueError: there is something else at `output`, or a model with other settings.
-    """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return False
-    if not (output / LOG).is_file():
-        raise ValueError(f"{output} exists and is no model of this command: choose another output")
-    require_same_settings(output, read_json(output / LOG).get("settings", {}), settings)
-    return True
-
-
-def record(trainer: Trainer, model: PreTrainedModel, settings: Mapping[str, Any], peak: float) -> dict[str, Any]:
+def record(trainer: Trainer, model: PreTrainedModel, peak: float) -> dict[str, Any]:
     """Sum up the run of a stage: what a model card and a plot of the losses need.
 
     Args:
         trainer: a trainer that has finished, with the callback `Throughput`.
         model: the model that it has trained.
-        settings: the settings of the run.
         peak: operations per second of one device, at best.
 
     Returns:
@@ -226,14 +191,13 @@ def record(trainer: Trainer, model: PreTrainedModel, settings: Mapping[str, Any]
         "flops": state.total_flos,
         "mfu": state.total_flos / seconds / (peak * trainer.args.world_size),
         "peak_flops_per_device": peak,
-        **facts(trainer, settings),
+        **facts(trainer),
     }
 
 
-def facts(trainer: Trainer, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be recorded of any training: settings, steps, devices, versions, and the trainer's log as `log`."""
+def facts(trainer: Trainer) -> dict[str, Any]:
+    """What is to be recorded of any training: steps, devices, versions, and the trainer's log as `log`."""
     return {
-        "settings": settings,
         "steps": trainer.state.global_step,
         "devices": trainer.args.world_size,
         "device": str(trainer.args.device),

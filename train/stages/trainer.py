@@ -8,22 +8,38 @@ Invariant: when and how often a model is evaluated does not change what it learn
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from sentence_transformers import SentenceTransformerTrainer
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
+from ..common.disk import require_space
 from ..common.output import run_folder
+from .callbacks.clock import Clock
+from .callbacks.preemption import Preemption
+from .callbacks.throughput import Throughput
+from .configs import ContrastConfig, PretrainConfig
 
 
 class UndisturbedTraining:
-    """A Trainer whose evaluations draw nothing from the generators that training uses."""
+    """A Trainer whose evaluations draw nothing from the generators that training uses, and whose checkpoints fit."""
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate without advancing the training RNG: every data loader draws a seed from it."""
         with torch.random.fork_rng(devices=[]):
             return super().evaluate(*args, **kwargs)  # type: ignore[misc]
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint if there is room for it, and else nothing of it."""
+        trainer: Any = self
+        if trainer.args.should_save:
+            states = [state for states in trainer.optimizer.state.values() for state in states.values()]
+            held = [*trainer.model.state_dict().values(), *filter(torch.is_tensor, states)]
+            needed = sum(tensor.numel() * tensor.element_size() for tensor in held)
+            require_space(Path(trainer.args.output_dir), needed, "A checkpoint")
+        super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
 
 
 class SentenceTrainer(UndisturbedTraining, SentenceTransformerTrainer):
@@ -51,6 +67,9 @@ FIELDS = {
 }
 """Fields of a stage's config, and the trainer's arguments that they give. What a stage has no field for, its user sets
 through `trainer`."""
+
+UNBOUNDED = 10**9
+"""Steps of a training that ends by the clock."""
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
@@ -83,6 +102,8 @@ def trainer_arguments(
         **{argument: getattr(config, field) for field, argument in FIELDS.items() if hasattr(config, field)},
         **settled,
     }
+    if getattr(config, "max_minutes", None) is not None:
+        ours |= {"lr_scheduler_type": "constant", "warmup_steps": 0}  # `Clock` sets the learning rate.
     known = {field.name for field in dataclasses.fields(kind)}
     for key in config.trainer:
         if key in ours or key in computed:
@@ -90,7 +111,8 @@ def trainer_arguments(
         if key not in known:
             raise ValueError(f"trainer: {kind.__name__} has no {key!r}")
     chosen = {
-        "save_total_limit": 2,
+        # By the clock, the checkpoint from before the decay is kept beside the two newest.
+        "save_total_limit": 2 if getattr(config, "max_minutes", None) is None else 3,
         "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": torch.accelerator.is_available(),
     } | config.trainer
@@ -100,3 +122,22 @@ def trainer_arguments(
     if args.n_gpu > 1:
         raise ValueError(f"{args.n_gpu} GPUs and one process: start with torchrun, or show it one GPU only")
     return args
+
+
+def timekeepers(config: ContrastConfig | PretrainConfig, peak: float, preemption: Preemption) -> list[TrainerCallback]:
+    """Make the callbacks that count a stage's time, and end it by the clock or by a signal, in the order they need.
+
+    Args:
+        config: the stage's settings.
+        peak: operations per second of all devices, at best.
+        preemption: what listens for signals.
+    """
+    throughput = Throughput(peak)
+    if config.max_minutes is None:
+        return [throughput, preemption]
+    return [throughput, Clock(60 * config.max_minutes, config.decay_share, config.warmup_steps, throughput), preemption]
+
+
+def length_of(config: ContrastConfig | PretrainConfig, steps: int) -> str:
+    """Say how long a stage trains: its steps, or its minutes with steps of unknown number."""
+    return f"{steps:,} steps" if config.max_minutes is None else f"{config.max_minutes:g} minutes, steps"

@@ -40,6 +40,22 @@ def test_licence_headers_are_cut_and_nothing_else(text, rest, lines):
     assert clean(cleaned.text).text == cleaned.text
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        (f"#!/bin/sh\n# {NOTICE}\n#\n# More of it.\n\nimport os\n# It.\n", "#!/bin/sh\nimport os\n# It.\n"),
+        (f"<?php\n/*\n * {NOTICE}\n */\n\nnamespace A;\n// It.\n", "<?php\nnamespace A;\n// It.\n"),
+        (f"// {NOTICE}\n//\n// More.\n\n// Package a counts.\npackage a\n", "// Package a counts.\npackage a\n"),
+        (f"#region MIT\n// {NOTICE}\n\n#endregion\nclass A {{}}\n// It.\n", "class A {}\n// It.\n"),
+    ],
+)
+def test_licence_headers_end_with_their_lines_whatever_ends_a_line(text, rest, end):
+    cleaned = clean(text.replace("\n", end))
+    assert cleaned.text == rest.replace("\n", end)
+    assert cleaned.lines == text.count("\n") - rest.count("\n")
+
+
 def test_addresses_are_replaced_and_code_is_not():
     text = "x = 'Ann <ann.b-c+d@mail.example.org>, bob@corp.co.uk'\ny = a@b.T\nz = m@n.at(0)\n@app\n'v@example.com'\n"
     cleaned = clean(text)

@@ -14,7 +14,7 @@ from open_codesage.train.corpus.packages import build, download, harvest, report
 from open_codesage.train.corpus.packages.build import CorpusConfig, main
 from open_codesage.train.corpus.packages.recipe import Package, read_packages, write_packages
 
-stand_ins = runpy.run_path(str(Path(__file__).parents[3] / "scripts" / "registry_stand_ins.py"))
+stand_ins = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "registry_stand_ins.py"))
 VERBS = ("collect", "reduce", "compare", "publish", "arrange", "inspect", "balance", "convert", "measure", "project")
 
 

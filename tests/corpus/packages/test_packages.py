@@ -17,7 +17,7 @@ from open_codesage.train.corpus.packages.archives import DamagedArchive, read_pa
 from open_codesage.train.corpus.packages.download import Downloaded, download
 from open_codesage.train.corpus.packages.recipe import Package, read_packages, write_packages
 
-stand_ins = runpy.run_path(str(Path(__file__).parents[3] / "scripts" / "registry_stand_ins.py"))
+stand_ins = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "registry_stand_ins.py"))
 calls, install_clients, tar, wheel = (stand_ins[name] for name in ("calls", "install_clients", "tar", "wheel"))
 
 RECIPES = Path(__file__).parents[3] / "train" / "recipes"
@@ -164,11 +164,11 @@ def test_the_systems_apt_is_copied_without_its_hooks(registry, tmp_path):
     assert "deb-src" not in (registry / "etc/apt/sources.list").read_text()
 
 
-def files_of(archive, languages=("python",), **settings):
+def files_of(archive, languages=("python",), limits=archives.LIMITS, **settings):
     """Paths and contents of the files in an archive, and what was left out."""
     skipped = Counter()
     one = Downloaded(package("pip", "spam", languages=languages, version="1", **settings), (archive,))
-    found = list(read_package(one, 250_000, skipped))
+    found = list(read_package(one, 250_000, skipped, limits))
     assert {(file.unit, file.licence) for file in found} <= {("pip/spam", "MIT")}
     return {file.path.removeprefix("pip/spam/"): file.content.decode() for file in found}, skipped
 
@@ -234,12 +234,11 @@ def test_names_are_labels_and_links_are_not_followed(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "evil.zip"])  # nothing was written
 
 
-def test_an_archive_that_unpacks_to_too_much_is_damaged(tmp_path, monkeypatch):
+def test_an_archive_that_unpacks_to_too_much_is_damaged(tmp_path):
     archive = tar(tmp_path / "bomb.tar.xz", {f"spam/{i}.py": "x = 1\n" * 5_000 for i in range(20)}, "w:xz")
     assert len(files_of(archive)[0]) == 20
-    monkeypatch.setattr(archives, "MOST_BYTES", 100_000)
     with pytest.raises(DamagedArchive, match="unpacks to more"):
-        files_of(archive)
+        files_of(archive, limits=archives.Limits(bytes=100_000))
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(tar(tmp_path / "whole.tar.gz", {"spam/a.py": CODE}).read_bytes()[:-30])
     with pytest.raises(DamagedArchive, match=r"cut\.tar\.gz"):

@@ -197,9 +197,11 @@ def test_parts_cover_the_grid_exactly_once(tmp_path):
     assert {cell_file(tmp_path, cell, seed) for _, cell, seed in everything} == {
         tmp_path / "cells" / f"{name}.seed{seed}.json" for name in ("neither", "hard", "first") for seed in range(3)
     }
-    for cell, part in ((9, None), (None, "0/2"), (None, "3/2"), (None, "1"), (0, "1/2")):
+    with pytest.raises(ValueError, match=r"cell is 9"):
+        choose(everything, 9, None)
+    for cell, part in ((-1, None), (None, "0/2"), (None, "3/2"), (None, "1"), (0, "1/2")):
         with pytest.raises(ValueError, match=r"cell|part"):
-            choose(everything, cell, part)
+            AblateConfig("recipe", tmp_path / "out", summary=True, cell=cell, part=part)
 
 
 def test_list_does_nothing(tmp_path, stand_in, monkeypatch):

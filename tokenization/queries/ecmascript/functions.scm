@@ -1,4 +1,4 @@
-; Functions of ECMAScript, for JavaScript and TypeScript. What the captures mean is told in functions.py.
+; Functions of ECMAScript, for JavaScript and TypeScript. What the captures mean is told in definitions.py.
 ; A value that is a function is written here as [(_ body: (statement_block)) (arrow_function body: (_))].
 
 ; Declarations.
@@ -44,28 +44,62 @@
       (arrow_function body: (_) @body)
       (assignment_expression right: [(_ body: (statement_block) @body) (arrow_function body: (_) @body)])])) @function
 
-; Given back by a function that takes one: const f = useCallback(() => …, []), exports.f = asyncHandler(async () => …)
+; Given back by a function that takes one: const f = memo(forwardRef(() => …)), exports.f = asyncHandler(async () => …),
+; export default connect(state)(function () …). Which calls do so is told by their names, or they call what a call gave.
 ((_
   . (variable_declarator
     name: (identifier) @name
     value: (call_expression
-      function: [(identifier) (member_expression object: (identifier))] @wrapper
-      arguments: (arguments . [(_ body: (statement_block) @body) (arrow_function body: (_) @body)]))) .) @function
-  (#match? @wrapper "^(\\w+\\.)?(useCallback|memo|forwardRef|observer|debounce|throttle|memoize|once|curry|promisify|callbackify|(async|catch|wrap)\\w*)$"))
+      function: [(identifier) (member_expression)] @_wrapper) @wrapped) .) @function
+  (#match? @_wrapper "^(\\w+\\.)*(use(Callback|EffectEvent|Event\\w*|Debounce\\w*|Throttle\\w*)|memo\\w*|forwardRef|observer|lazy|debounce\\w*|throttle\\w*|once|curry\\w*|partial\\w*|promisify|callbackify|action|flow|task|thunk|inject|(async|catch|wrap|with|guard|protect|bind)\\w*|\\w+(Handler|Async|Thunk|Action|Middleware|Component|Hook|Callback|Resolver|Selector|Loader|Command|Procedure|Task|Flow|HOC|Hoc|Fn|Function)|assign|freeze)$"))
+(_
+  . (variable_declarator
+    name: (identifier) @name
+    value: (call_expression function: (call_expression)) @wrapped) .) @function
 ((export_statement
   declaration: (_
     . (variable_declarator
-      value: (call_expression
-        function: [(identifier) (member_expression object: (identifier))] @wrapper
-        arguments: (arguments . [(_ body: (statement_block) @body) (arrow_function body: (_) @body)]))) .)) @function
-  (#match? @wrapper "^(\\w+\\.)?(useCallback|memo|forwardRef|observer|debounce|throttle|memoize|once|curry|promisify|callbackify|(async|catch|wrap)\\w*)$"))
+      value: (call_expression function: [(identifier) (member_expression)] @_wrapper) @wrapped) .)) @function
+  (#match? @_wrapper "^(\\w+\\.)*(use(Callback|EffectEvent|Event\\w*|Debounce\\w*|Throttle\\w*)|memo\\w*|forwardRef|observer|lazy|debounce\\w*|throttle\\w*|once|curry\\w*|partial\\w*|promisify|callbackify|action|flow|task|thunk|inject|(async|catch|wrap|with|guard|protect|bind)\\w*|\\w+(Handler|Async|Thunk|Action|Middleware|Component|Hook|Callback|Resolver|Selector|Loader|Command|Procedure|Task|Flow|HOC|Hoc|Fn|Function)|assign|freeze)$"))
+(export_statement
+  declaration: (_
+    . (variable_declarator value: (call_expression function: (call_expression)) @wrapped) .)) @function
+((export_statement
+  "default" @name
+  value: (call_expression function: [(identifier) (member_expression)] @_wrapper) @wrapped) @function
+  (#match? @_wrapper "^(\\w+\\.)*(use(Callback|EffectEvent|Event\\w*|Debounce\\w*|Throttle\\w*)|memo\\w*|forwardRef|observer|lazy|debounce\\w*|throttle\\w*|once|curry\\w*|partial\\w*|promisify|callbackify|action|flow|task|thunk|inject|(async|catch|wrap|with|guard|protect|bind)\\w*|\\w+(Handler|Async|Thunk|Action|Middleware|Component|Hook|Callback|Resolver|Selector|Loader|Command|Procedure|Task|Flow|HOC|Hoc|Fn|Function)|assign|freeze)$"))
+(export_statement
+  "default" @name
+  value: (call_expression function: (call_expression)) @wrapped) @function
 ((expression_statement
   (assignment_expression
     left: [(identifier) @name (member_expression property: (_) @name)]
-    right: (call_expression
-      function: [(identifier) (member_expression object: (identifier))] @wrapper
-      arguments: (arguments . [(_ body: (statement_block) @body) (arrow_function body: (_) @body)])))) @function
-  (#match? @wrapper "^(\\w+\\.)?(useCallback|memo|forwardRef|observer|debounce|throttle|memoize|once|curry|promisify|callbackify|(async|catch|wrap)\\w*)$"))
+    right: (call_expression function: [(identifier) (member_expression)] @_wrapper) @wrapped)) @function
+  (#match? @_wrapper "^(\\w+\\.)*(use(Callback|EffectEvent|Event\\w*|Debounce\\w*|Throttle\\w*)|memo\\w*|forwardRef|observer|lazy|debounce\\w*|throttle\\w*|once|curry\\w*|partial\\w*|promisify|callbackify|action|flow|task|thunk|inject|(async|catch|wrap|with|guard|protect|bind)\\w*|\\w+(Handler|Async|Thunk|Action|Middleware|Component|Hook|Callback|Resolver|Selector|Loader|Command|Procedure|Task|Flow|HOC|Hoc|Fn|Function)|assign|freeze)$"))
+(expression_statement
+  (assignment_expression
+    left: [(identifier) @name (member_expression property: (_) @name)]
+    right: (call_expression function: (call_expression)) @wrapped)) @function
+((pair
+  key: [(property_identifier) @name (string (string_fragment) @name)]
+  value: (call_expression function: [(identifier) (member_expression)] @_wrapper) @wrapped) @function
+  (#match? @_wrapper "^(\\w+\\.)*(use(Callback|EffectEvent|Event\\w*|Debounce\\w*|Throttle\\w*)|memo\\w*|forwardRef|observer|lazy|debounce\\w*|throttle\\w*|once|curry\\w*|partial\\w*|promisify|callbackify|action|flow|task|thunk|inject|(async|catch|wrap|with|guard|protect|bind)\\w*|\\w+(Handler|Async|Thunk|Action|Middleware|Component|Hook|Callback|Resolver|Selector|Loader|Command|Procedure|Task|Flow|HOC|Hoc|Fn|Function)|assign|freeze)$"))
+; In parentheses, as a cast of JSDoc needs them: const f = /** @type … */ (() => …)
+(_
+  . (variable_declarator
+    name: (identifier) @name
+    value: (parenthesized_expression [(arrow_function) (function_expression)]) @wrapped) .) @function
+(export_statement
+  declaration: (_
+    . (variable_declarator
+      value: (parenthesized_expression [(arrow_function) (function_expression)]) @wrapped) .)) @function
+(export_statement
+  "default" @name
+  value: (parenthesized_expression [(arrow_function) (function_expression)]) @wrapped) @function
+(expression_statement
+  (assignment_expression
+    left: [(identifier) @name (member_expression property: (_) @name)]
+    right: (parenthesized_expression [(arrow_function) (function_expression)]) @wrapped)) @function
 
 ; Members of objects and classes (fields of classes: see the language's own queries).
 (method_definition name: [(property_identifier) (private_property_identifier)] @name body: (_) @body) @function

@@ -1,4 +1,4 @@
-; Functions of Go. What the captures mean is told in functions.py.
+; Functions of Go. What the captures mean is told in definitions.py.
 
 (function_declaration name: (identifier) @name body: (block) @body) @function
 (method_declaration name: (field_identifier) @name body: (block) @body) @function

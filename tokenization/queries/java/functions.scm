@@ -1,4 +1,4 @@
-; Functions of Java. What the captures mean is told in functions.py.
+; Functions of Java. What the captures mean is told in definitions.py.
 
 (method_declaration name: (identifier) @name body: (block) @body) @function
 (constructor_declaration name: (identifier) @name body: (constructor_body) @body) @function

@@ -1,4 +1,4 @@
-; Functions of PHP. What the captures mean is told in functions.py.
+; Functions of PHP. What the captures mean is told in definitions.py.
 
 (function_definition name: (name) @name body: (compound_statement) @body) @function
 (method_declaration name: (name) @name body: (compound_statement) @body) @function

@@ -1,4 +1,4 @@
-; Functions of Ruby. What the captures mean is told in functions.py.
+; Functions of Ruby. What the captures mean is told in definitions.py.
 
 (method name: (_) @name body: (_) @body) @function
 (singleton_method name: (_) @name body: (_) @body) @function

@@ -41,6 +41,8 @@ _OF_FILES = (
     "documented",
     "rejected",
     "unparsable",
+    "unread",
+    "unread_bytes",
     "first_line",
     "version",
     "licence",
@@ -230,7 +232,7 @@ def _count(
     counts.skipped.update(files.reasons[own_files & ~files.stays].tolist())
     counts.unparsable.update(reason for reason in files["unparsable"][kept] if reason)
     counts.bytes = int(files["size"][kept].sum())
-    for name in ("tokens", "addresses"):
+    for name in ("tokens", "addresses", "unread", "unread_bytes"):
         setattr(counts, name, int(files[name][kept].sum()))
     used = kept | (own_files & (files.reasons == "contaminated"))
     for rejected in files["rejected"][used]:

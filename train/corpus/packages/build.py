@@ -24,7 +24,8 @@ from open_codesage.tokenization.languages import LANGUAGES, resolve_language
 
 from ...common.checks import require_range, require_share
 from ...common.console import say
-from ...common.output import new_folder, working_folder
+from ...common.output import new_folder
+from ...common.run import reset_unless_same
 from ...common.workers import cores
 from ..licences import is_selected
 from .recipe import Package, read_packages, write_packages
@@ -157,7 +158,7 @@ def _work_folder(config: CorpusConfig, packages: Sequence[Package]) -> Path:
     """The folder of what is finished; one that was made for another corpus is removed."""
     output = config.output.absolute()
     settings = {"corpus": _settings(config), "packages": [dataclasses.asdict(package) for package in packages]}
-    return working_folder(output.with_name(f".{output.name}.work"), settings)
+    return reset_unless_same(output.with_name(f".{output.name}.work"), settings)
 
 
 def _settings(config: CorpusConfig) -> dict[str, Any]:

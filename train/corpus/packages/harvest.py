@@ -48,6 +48,8 @@ HARVESTED_FILES: dict[str, pa.DataType] = {
     "documented": pa.int64(),
     "rejected": pa.string(),
     "unparsable": pa.string(),
+    "unread": pa.int64(),
+    "unread_bytes": pa.int64(),
 }
 HARVESTED_FUNCTIONS: dict[str, pa.DataType] = {
     **FUNCTION_COLUMNS,
@@ -280,6 +282,8 @@ def _write(folder: Path, outcomes: Iterable[Outcome], source: Downloaded, skippe
                     "documented": extracted.documented,
                     "rejected": json.dumps(extracted.rejected),
                     "unparsable": extracted.unparsable,
+                    "unread": extracted.unread,
+                    "unread_bytes": extracted.unread_bytes,
                 }
             )
     left_out += skipped

@@ -93,6 +93,17 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield from _reasons(languages, "unparsable")
     yield ""
+    if all("unread" in counts for counts in languages.values()):  # not in reports of before
+        yield "What the parser could not read of the files that stayed:"
+        yield ""
+        yield from _table(
+            ["language", "regions", "kB", "share of the text"],
+            [
+                [name, c["unread"], f"{c['unread_bytes'] / 1e3:.1f}", f"{c['unread_bytes'] / max(1, c['bytes']):.2%}"]
+                for name, c in languages.items()
+            ],
+        )
+        yield ""
     yield "What was cut out of the files that stayed:"
     yield ""
     yield from _table(

@@ -21,10 +21,10 @@ from ...common.fingerprint import digest
 from ...common.metrics import measure_classes
 from ...common.randomness import permutation
 from ...retrieval.encoder import open_sentence_model
+from ...retrieval.protocols import EmbeddingRanker, measure_task
 from ...retrieval.task import Task
 from ..classification_tasks import ClassificationTask, read_classification
 from ..probing import pooled
-from ..protocols import EmbeddingRanker, measure_task
 from ..tasks import PROTOCOLS, read_task
 
 LINEAR = "linear"

@@ -29,6 +29,7 @@ from sentence_transformers.util.distributed import get_world_size
 from torch import Tensor
 
 from ...common.randomness import Words, derive, permutation
+from .forms import as_question, without_identifiers
 
 LANGUAGE = "language"
 
@@ -215,6 +216,11 @@ class PairCollator:
         name_mask_share: share of rows whose text side is the nameless summary.
         documentation_share: share of rows whose text side is the whole documentation, of which the summary is a part.
         dropout_pairs: the text side is the code side once more, for an encoder whose dropout tells them apart.
+        question_share: share of rows whose text, whichever it is, is put as a question, see `forms.as_question`.
+        obfuscated_share: share of rows whose code, whichever it is, loses the names its author chose.
+        teacher: gives a teacher's vectors of some texts and codes, as `TeacherVectors` does.
+        text_prompt: what the model puts before a query, and so before every text here.
+        code_prompt: what it puts before a document.
     """
 
     preprocess: Callable[..., dict[str, Any]]
@@ -225,32 +231,51 @@ class PairCollator:
     name_mask_share: float = 0.0
     documentation_share: float = 0.0
     dropout_pairs: bool = False
+    question_share: float = 0.0
+    obfuscated_share: float = 0.0
+    teacher: Callable[[list[str], list[str]], Tensor] | None = None
+    text_prompt: str = ""
+    code_prompt: str = ""
     valid_label_columns: tuple[str, ...] = ()
 
     def __call__(self, rows: list[dict[str, str]]) -> dict[str, Any]:
-        """Tokenise a batch: keys `text_*` and `code_*`, padded to the longest of each side."""
+        """Tokenise a batch: keys `text_*` and `code_*`, padded to the longest of each side; with a teacher `label`."""
         code = [self.code(row) for row in rows], self.code_max_length
         text = code if self.dropout_pairs else ([self.text(row) for row in rows], self.text_max_length)
-        return {
+        label = {} if self.teacher is None else {"label": self.teacher(text[0], code[0])}
+        sides = (("text", self.text_prompt, *text), ("code", self.code_prompt, *code))
+        return label | {
             f"{side}_{key}": value
-            for side, (texts, length) in (("text", text), ("code", code))
-            for key, value in self.preprocess(texts, processing_kwargs={"text": {"max_length": length}}).items()
+            for side, prompt, texts, length in sides
+            for key, value in self.preprocess(
+                [prompt + each for each in texts], processing_kwargs={"text": {"max_length": length}}
+            ).items()
         }
 
     def text(self, row: dict[str, str]) -> str:
         """Choose the form of a row's text, as a function of the seed and the code."""
         if self._falls_within(self.documentation_share, row, b"documentation"):
-            return row["documentation"]
-        return row["nameless_summary" if self._falls_within(self.name_mask_share, row, b"text") else "summary"]
+            text = row["documentation"]
+        else:
+            text = row["nameless_summary" if self._falls_within(self.name_mask_share, row, b"text") else "summary"]
+        if self._falls_within(self.question_share, row, b"question"):
+            return as_question(text, row[LANGUAGE], self._draw(row, b"question form"))
+        return text
 
     def code(self, row: dict[str, str]) -> str:
         """Choose the form of a row's code, as a function of the seed and the code."""
-        return row["hard_positive" if self._falls_within(self.hard_positive_share, row, b"code") else "code"]
+        code = row["hard_positive" if self._falls_within(self.hard_positive_share, row, b"code") else "code"]
+        if self._falls_within(self.obfuscated_share, row, b"obfuscated"):
+            return without_identifiers(code, row[LANGUAGE])
+        return code
 
     def _falls_within(self, share: float, row: dict[str, str], choice: bytes) -> bool:
+        return self._draw(row, choice) < share * 2**64
+
+    def _draw(self, row: dict[str, str], choice: bytes) -> int:
         salt = self.seed.to_bytes(16, "little", signed=True)
         key = hashlib.blake2b(row["code"].encode(), digest_size=8, salt=salt, person=choice)
-        return int.from_bytes(key.digest(), "little") < share * 2**64
+        return int.from_bytes(key.digest(), "little")
 
 
 def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Tensor]:

@@ -23,12 +23,12 @@ _ORDER = 2**64 - 1
 
 
 class EpochStream(Dataset[dict[str, Any]]):
-    """A map-style dataset over several epochs of a dataset of lists of numbers.
+    """A map-style dataset over several epochs of a dataset of lists of numbers, or of texts.
 
     Give it to a Trainer with `train_sampling_strategy="sequential"` and `remove_unused_columns=False`.
 
     Args:
-        rows: the dataset; every column holds lists of numbers.
+        rows: the dataset; every column holds lists of numbers, or strings.
         seed: seed of the orders.
         length: number of items, over all epochs.
 
@@ -50,7 +50,7 @@ class EpochStream(Dataset[dict[str, Any]]):
         return self._length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return the columns of a row as NumPy arrays, its `row_id` in the dataset and its `epoch`."""
+        """Return the columns of a row, lists as NumPy arrays, its `row_id` in the dataset and its `epoch`."""
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
@@ -74,10 +74,13 @@ class EpochStream(Dataset[dict[str, Any]]):
         return self._orders[epoch]
 
 
-def _columns(table: pa.Table) -> dict[str, list[npt.NDArray[Any]]]:
+def _columns(table: pa.Table) -> dict[str, list[Any]]:
     """Split every list column into one array per row, without a copy per row."""
-    columns = {}
+    columns: dict[str, list[Any]] = {}
     for name in table.column_names:
+        if not pa.types.is_list(table.column(name).type):
+            columns[name] = table.column(name).to_pylist()
+            continue
         lists = pa.concat_arrays(table.column(name).chunks)
         values = lists.values.to_numpy()
         columns[name] = [

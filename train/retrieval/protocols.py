@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..common.metrics import mean_figures
-from ..retrieval.bm25 import BM25
-from ..retrieval.ranking import Vectors, top_k
-from ..retrieval.task import Task
-from .results import ALL
+from .bm25 import BM25
+from .ranking import Vectors, top_k
+from .task import Task
+
+ALL = "all"
+"""The part that is the mean over the others, or the only one."""
 
 RECALL_DEPTHS = (1, 5, 10, 50, 100)
 
@@ -170,8 +172,8 @@ class WordRanker:
     """
 
     def __init__(self, task: Task) -> None:
-        self._queries = [query.text for query in task.queries]
-        self._index = BM25([document.text for document in task.documents])
+        self._queries = task.query_texts
+        self._index = BM25(task.document_texts)
 
     def rank(self, queries: Numbers, documents: Numbers, depth: int) -> Numbers:
         """See `Ranker`."""

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Trains open-codesage-mini: bash train.sh CORPUS FOLDER [SHARE]. Started again, it resumes where it was stopped.
+# CORPUS: `open-codesage corpus train/recipes/corpus.yaml --output CORPUS --decontaminate EVALUATION_SETS`.
+# SHARE: what the trained weights count beside those of all-MiniLM-L6-v2; choose it by `open-codesage average --tasks`.
+set -euo pipefail
+recipes=$(cd "$(dirname "$0")" && pwd)
+corpus=$(realpath "$1")
+mkdir -p "$2" && cd "$2"
+
+[ -d start ] || python "$recipes/start.py" start
+open-codesage contrast --config "$recipes/mini.yaml" --corpus "$corpus" --model start --output trained
+# The first model gives the tokenizer and the longest input, so it is the start.
+[ -d mini ] || open-codesage average start trained --share "$(python -c "print(1 - ${3:-0.7})")" --output mini
