@@ -1,19 +1,20 @@
-"""Search in a tree of source code: an index of its functions, ranked by an encoder together with BM25."""
+"""Search in trees of source code: an index of their units, ranked by an encoder, BM25 and what names say.
 
-from typing import TYPE_CHECKING
+The public names are opened when they are first asked for: the configs of the commands cost nothing.
+"""
 
-from ..common.lazy import lazy_names
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .command import SearchConfig as SearchConfig
-    from .index import Hit as Hit
-    from .index import Index as Index
-    from .index import Update as Update
+    from .filters import Filters
+    from .index import Hit, Index, Update
 
-__getattr__, __all__ = lazy_names(
-    __name__,
-    {
-        "command": "SearchConfig",
-        "index": "Hit Index Update",
-    },
-)
+__all__ = ["Filters", "Hit", "Index", "Update"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from . import filters, index
+
+    return getattr(filters if name == "Filters" else index, name)
