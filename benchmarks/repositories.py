@@ -8,9 +8,9 @@ is a work tree, `DATA/NAME.jsonl` its queries: `id`, `query`, `category`, and th
 each a `path` and, where it is not the whole file, `start_line` and `end_line`.
 
 The answers are written as one object a line, `id` and `results` of `path`, `line` and `end_line`, best first. Printed
-is NDCG@10 by repository and by category, and the mean over repositories. A target is found at the rank of the first result
-in its file that overlaps its lines; a second result from a file that was found takes a rank and gains nothing; all
-targets of a query count alike.
+is NDCG@10 by repository and by category, and the mean over repositories. A target is found at the rank of the first
+result in its file that overlaps its lines; a second result from a file that was found takes a rank and gains nothing;
+all targets of a query count alike.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def add_graphs(folder: Path, int8: bool) -> None:
 
 def input_names(folder: Path, encoder: "PreTrainedModel") -> tuple[str, ...]:
     """Name what the tokenizer of a Hub folder gives and its encoder takes."""
-    from ..common.model_folder import read_object
+    from ..common.untrusted import read_object
 
     given = read_object(folder / "tokenizer_config.json").get("model_input_names", INPUTS)
     takes = signature(encoder.forward).parameters

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ..common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .command import SearchConfig as SearchConfig
+    from .configs import SearchConfig as SearchConfig
     from .index import Hit as Hit
     from .index import Index as Index
     from .index import Update as Update
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = lazy_names(
     __name__,
     {
-        "command": "SearchConfig",
+        "configs": "SearchConfig",
         "index": "Hit Index Update",
     },
 )
