@@ -108,7 +108,7 @@ _JSDOC = re.compile(
     r"(?:(?=(?s:.)*?[\s*]@(?:api|func|function|method|param|returns?)\b)"
     r"|(?!(?s:.)*?[\s*]@(?:attribute|config|enum|external|mixin|namespace)\b))"
 )
-_JSDOC_OF_A_FUNCTION = re.compile(r"[\s*]@(?:api|param|returns?)\b")
+_JSDOC_OF_A_FUNCTION = re.compile(r"\A(?!(?s:.)*?[\s*]@(?:event|module)\b)(?s:.)*?[\s*]@(?:api|param|returns?)\b")
 
 _DOXYGEN_MARK = re.compile(rb"/\*(?:\*(?![*/])|!)|//(?:/(?!/)|!)")
 _JAVADOC_MARK = re.compile(rb"/\*\*(?![*/])")
