@@ -194,6 +194,7 @@ def test_documentation_of_what_is_inside_does_not_leak(language, inner):
         ("csharp", "class A { [B(/** The first of the words. */ 1)] void F(int a) { Go(); } }"),
         ("php", "<?php function f(/** The first of the words. */ $a) { go(); }"),
         ("javascript", "function f(a = /** The first of the words. */ 1) { go(); }"),
+        ("javascript", "const f = /** @type {First} of the words */ ((a) => { go(/** @type {B} */ (a)); });"),
         ("java", "class A { @Override // The first of the words.\n void f() { go(); } }"),
         ("python", "@a\n# The first of the words.\ndef f(x):\n    go()\n"),
     ],
