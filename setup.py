@@ -21,6 +21,7 @@ EXTRAS = {
     # Without datatrove's own extras: its "processing" wants xxhash<4, datasets installs a later one.
     "scale": ["datatrove>=0.10"],
     "mteb": ["mteb>=2.26"],
+    "mcp": ["mcp>=2.0.0b1,<3"],
     "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=1.0"],
 }
 TOOLS = [
@@ -30,7 +31,7 @@ TOOLS = [
     "ruff>=0.14",
     "mypy>=1.18",
     "types-PyYAML",
-    "import-linter>=2.9",
+    "import-linter>=2.17",
 ]
 EXTRAS["dev"] = TOOLS + [requirement for extra in EXTRAS.values() for requirement in extra]
 
@@ -67,7 +68,7 @@ setup(
         "numpy>=2.0",
         "pyyaml>=6.0",
         "tqdm>=4.66",
-        "pathspec>=0.12,<2",
+        "pygments>=2.17",
         "filelock>=3.12",
         "ftfy>=6.1",
         "bm25s>=0.2.10",

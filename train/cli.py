@@ -1,9 +1,12 @@
 """The `open-codesage` command: one sub-command per step, each a config dataclass and a `main(config)`.
 
 Contract: `open-codesage COMMAND [--config RECIPE] [--key value ...]`. Errors that a user can mend (`ValueError`,
-`OSError`, and whatever a full disk makes a library raise) become one line on standard error and exit status 1, wrong
-options status 2; anything else is a fault of ours and keeps its traceback. Invariant: `--help`, of the command and of
-every sub-command, imports neither torch nor transformers nor sentence_transformers.
+`OSError`, and what a full disk makes a library raise) become one line on standard error and exit status 1, wrong
+options status 2; anything else is a fault of ours and keeps its traceback. `search` ends as grep does: 0 if it has
+found something, 1 if not, 2 for an error.
+
+Invariant: `--help`, of the command and of every sub-command, imports neither torch nor transformers nor
+sentence_transformers.
 """
 
 import importlib
@@ -18,11 +21,19 @@ from .common.disk import full_disk
 
 
 class Command(NamedTuple):
-    """Where a sub-command's config class and its main lie, as `module:name` below `open_codesage.train`."""
+    """A sub-command.
+
+    Attributes:
+        config: where its config class lies, as `module:name` below `open_codesage.train`.
+        main: where its main lies.
+        summary: what it does.
+        like_grep: whether its exit status is that of grep: 0 if main has found something, 1 if not, 2 for an error.
+    """
 
     config: str
     main: str
     summary: str
+    like_grep: bool = False
 
     def load_config(self) -> type[Any]:
         """Import the config class, and with it nothing heavy."""
@@ -113,6 +124,17 @@ COMMANDS = {
         "search.configs:SearchConfig",
         "search.command:main",
         "what in a tree of source code answers a question",
+        like_grep=True,
+    ),
+    "index": Command(
+        "search.configs:IndexConfig",
+        "search.command:index_main",
+        "make or refresh the index of a tree for search",
+    ),
+    "mcp": Command(
+        "search.configs:McpConfig",
+        "search.mcp_server:main",
+        "serve the search of a tree to agents (MCP)",
     ),
     "publish": Command(
         "release.config:PublishConfig",
@@ -139,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"open-codesage {name}: {error}")
         return 2
     try:
-        command.load_main()(config)
+        found = command.load_main()(config)
     except KeyboardInterrupt:
         note(f"open-codesage {name}: interrupted; run the same command again to resume")
         return 130
@@ -149,8 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if reason is None and not isinstance(error, ValueError | OSError):
             raise
         note(f"open-codesage {name}: {reason or error}")
-        return 1
-    return 0
+        return 2 if command.like_grep else 1
+    return 1 if command.like_grep and not found else 0
 
 
 def _usage() -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from open_codesage.train.search import index
 from open_codesage.train.search.index import Index
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
@@ -34,6 +35,22 @@ def make_model(folder, seed=0):
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 64}))
     return str(folder)
+
+
+@pytest.fixture
+def real_workers():
+    """Asks for worker processes, as users have them."""
+
+
+@pytest.fixture(autouse=True)
+def parsed_here(request, monkeypatch):
+    """Parses in this process, where a test does not ask for workers: starting them takes longer than all else."""
+    if "real_workers" not in request.fixturenames:
+
+        def map_here(function, batches, *_):
+            return (function(item) for batch in batches for item in batch)
+
+        monkeypatch.setattr(index, "map_in_workers", map_here)
 
 
 @pytest.fixture(scope="session")

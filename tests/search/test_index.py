@@ -57,7 +57,7 @@ def held(folder):
     return rows, counts
 
 
-def test_everything_in_a_tree_is_a_unit(opened, updated):
+def test_everything_in_a_tree_is_a_unit(opened, updated, real_workers):
     update = updated()
     assert (update.files, update.units, update.parsed) == (3, len(UNITS), 3)
     assert update.skipped == {"document": ["README.md"]}

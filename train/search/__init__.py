@@ -1,11 +1,12 @@
-"""Search in a tree of source code: an index of its functions, ranked by an encoder together with BM25."""
+"""Search in trees of source code: an index of their units, ranked by an encoder, BM25 and what names say."""
 
 from typing import TYPE_CHECKING
 
 from ..common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .command import SearchConfig as SearchConfig
+    from .configs import SearchConfig as SearchConfig
+    from .filters import Filters as Filters
     from .index import Hit as Hit
     from .index import Index as Index
     from .index import Update as Update
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 __getattr__, __all__ = lazy_names(
     __name__,
     {
-        "command": "SearchConfig",
+        "configs": "SearchConfig",
+        "filters": "Filters",
         "index": "Hit Index Update",
     },
 )

@@ -118,6 +118,11 @@ class Database:
         return database
 
     @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether a folder holds a database."""
+        return (folder / NAME).exists()
+
+    @staticmethod
     def remove(folder: Path) -> None:
         """Delete the database of a folder."""
         for name in (NAME, f"{NAME}-journal", f"{NAME}-wal", f"{NAME}-shm"):

@@ -1,8 +1,9 @@
 """The files of a tree that are searched: which there are, and why others are left out.
 
 Contract: `survey(root)` gives every file of a language that is searched with a digest of its content, in a fixed order,
-and the paths that were skipped, by reason. Left out is what git would ignore, what is hidden or installed, and what is
-larger than the parser takes. The folder that is asked for is looked into whatever it is called.
+and the paths that were skipped, by reason. Left out is what git would ignore, what is hidden or installed, other work
+trees and clones of a repository that is searched, and what is larger than the parser takes. The folder that is asked
+for is looked into whatever it is called.
 
 Invariant: nothing outside the root is read (symbolic links are counted, never followed), and nothing that is no regular
 file. Paths are relative to the root, with slashes. A file whose size and time of modification are those of a file that
@@ -24,6 +25,7 @@ from open_codesage.tokenization.source import DEFAULT_LIMITS
 
 from .ignore import IgnoreRules
 from .languages import PROSE, TELLING_BYTES, language_of, may_have_language
+from .repository import Copies
 
 INSTALLED = frozenset({"__pycache__", "bower_components", "dist-packages", "node_modules", "site-packages"})
 """Folders into which package managers put what nobody here wrote; virtual environments are left out too."""
@@ -131,6 +133,7 @@ class _Surveyor:
         self._root, self._docs, self._known = root, docs, known
         self._found = Survey()
         self._begin = time.time_ns()
+        self._copies = Copies(root)
 
     def look(self) -> Survey:
         found = self._found
@@ -169,8 +172,9 @@ class _Surveyor:
         if is_folder:
             if entry.name.startswith("."):
                 return "hidden"
-            is_installed = entry.name in INSTALLED or Path(entry.path, "pyvenv.cfg").exists()
-            return "installed" if is_installed else None
+            if entry.name in INSTALLED or Path(entry.path, "pyvenv.cfg").exists():
+                return "installed"
+            return self._copies.reason(Path(entry.path))
         if not may_have_language(entry.name):
             return "no_source_code"
         return None if entry.is_file(follow_symlinks=False) else "not_a_regular_file"

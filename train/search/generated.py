@@ -14,15 +14,7 @@ _MOST_LINES = 60
 _COMMENT = re.compile(
     r"\s*(?://|/\*|\*|#(?!\s*(?:include|define|ifn?def|if|pragma)\b)|--|;|%|<!--|\{-|\(\*|REM\b|'|\"\"\"|<\?)"
 )
-_BLOCKS = (
-    ("/*", "*/"),
-    ("<!--", "-->"),
-    ("{-", "-}"),
-    ("(*", "*)"),
-    ('"""', '"""'),
-    ("'''", "'''"),
-    ("=begin", "=end"),
-)
+_BLOCKS = {"/*": "*/", "<!--": "-->", "{-": "-}", "(*": "*)", '"""': '"""', "'''": "'''", "=begin": "=end"}
 
 _SUBJECT = (
     r"(?:(?:this|the)\s+)?(?:(?:source\s+)?(?:file|code|class|module|header|script|document)s?\s+)?"

@@ -21,16 +21,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import filelock
+import numpy as np
+import numpy.typing as npt
 
 from ..common.console import note
 from ..common.identity import identify
 from ..common.workers import Loss, cores, in_batches, map_in_workers
 from . import repository
 from .collection import Collection
+from .configs import require_query
 from .database import Damaged, Database, OtherSettings, Setting, make_folder
 from .encoders import TextEncoder, open_encoder
 from .files import Survey, TreeFile, require_folder, survey
-from .ranking import rank
+from .filters import Filters
+from .ranking import ALIKE, Ranked, rank
 from .reading import ReadFile, chunker, read_units
 from .released import released_model
 from .signals import Question
@@ -198,26 +202,83 @@ class Index:
         done.seconds = time.perf_counter() - begin
         return done
 
-    def search(self, query: str, k: int = 10) -> list[Hit]:
+    def search(self, query: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
         """Rank the units that the last update has put in.
 
         Args:
             query: what to look for, in words or in code.
             k: how many to give.
+            filters: which may be given; all if None.
+
+        Returns:
+            Up to `k` of them, best first; none if nothing passes the filters.
 
         Raises:
-            ValueError: the query is empty, `k` is below 1, or there is nothing in the index.
+            ValueError: the query is empty or not UTF-8, or `k` is below 1.
         """
-        if k < 1:
-            raise ValueError(f"k is {k}: ask for 1 or more results")
-        if not query.strip():
-            raise ValueError("the query is empty: say in words what to look for")
-        searched, trees = self._load()
+        _require_positive(k)
+        require_query(query)
+        searched, _ = self._load()
         if not searched.units:
-            raise ValueError(f"there is nothing to find in the index of {', '.join(t.given for t in self._trees)}")
+            return []
         asked = Question(query, self._encoder.queries([query])[0], searched)
+        return self._hits(asked, rank(asked, k, _mask(filters, searched)))
+
+    def related(self, path: str | Path, line: int, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+        """Rank the units by how like they are to the one at a place.
+
+        Args:
+            path: a file: below a tree as it was given, or below the tree itself.
+            line: a line of it, from 1.
+            k: how many to give.
+            filters: which may be given; all if None.
+
+        Raises:
+            ValueError: nothing is indexed at that place, or `k` is below 1.
+        """
+        _require_positive(k)
+        searched, trees = self._load()
+        place = self._unit_at(searched, trees, Path(path), line)
+        unit = searched.units[place]
+        text = " ".join((*unit.scope, *unit.names, unit.signature))
+        asked = Question(text, searched.embeddings[place], searched)
+        others = np.ones(len(searched.units), dtype=np.bool_)
+        for number, other in enumerate(searched.units):
+            if other.file == unit.file and other.start_line <= unit.end_line and other.end_line >= unit.start_line:
+                others[number] = False
+        mask = _mask(filters, searched)
+        return self._hits(asked, rank(asked, k, others if mask is None else others & mask, ALIKE))
+
+    def status(self) -> Update:
+        """What is in the index, and what the trees hold that is not, without a change to it."""
+        done = Update()
+        for tree in self._trees:
+            found = survey(tree.root, self._docs, self._known(tree))
+            self._count(tree, found, done)
+        return done
+
+    def sizes(self) -> dict[Path, int]:
+        """The files of the index, and their size in bytes."""
+        return {tree.database.file: tree.database.file.stat().st_size for tree in self._trees}
+
+    def _unit_at(self, searched: Collection, trees: list[_Tree], path: Path, line: int) -> int:
+        best: tuple[int, int] | None = None
+        for number, unit in enumerate(searched.units):
+            if not unit.start_line <= line <= unit.end_line:
+                continue
+            tree, inside = trees[unit.file], searched.paths[unit.file]
+            if path.as_posix() == inside or path.resolve() == tree.root / inside:
+                width = unit.end_line - unit.start_line
+                if best is None or width < best[0]:
+                    best = width, number
+        if best is None:
+            raise ValueError(f"nothing is indexed at {path}:{line}: give a file of the tree, and a line of code in it")
+        return best[1]
+
+    def _hits(self, asked: Question, ranked: list[Ranked]) -> list[Hit]:
+        searched, trees = self._load()
         hits = []
-        for number, score in rank(asked, k):
+        for number, score in ranked:
             unit = searched.units[number]
             hits.append(
                 Hit(
@@ -249,10 +310,7 @@ class Index:
 
     def _update(self, tree: _Tree, done: Update, show_progress: bool) -> None:
         database = tree.database
-        known = {
-            path: TreeFile(path, each.language, each.digest, each.stamp)
-            for path, each in database.files(tree.number).items()
-        }
+        known = self._known(tree)
         found = survey(tree.root, self._docs, known)
         files = {file.path: file for file in found.files}
         gone = known.keys() - files.keys()
@@ -278,11 +336,21 @@ class Index:
             tree.number, [files[path] for path in changed if path in files], [*gone, *(known.keys() - files.keys())]
         )
         database.forget_unused()
-        for path, each in database.files(tree.number).items():
+        done.removed += len(gone)
+        self._count(tree, found, done)
+
+    def _known(self, tree: _Tree) -> dict[str, TreeFile]:
+        """The files of a tree as the index has them."""
+        held = tree.database.files(tree.number)
+        return {path: TreeFile(path, each.language, each.digest, each.stamp) for path, each in held.items()}
+
+    def _count(self, tree: _Tree, found: Survey, done: Update) -> None:
+        """Add what the index has of a tree, and what it has not."""
+        for path, each in tree.database.files(tree.number).items():
             if each.skipped:
                 found.skip(path, each.skipped)
-        files_held, units = database.counts(tree.number)
-        done.files, done.units, done.removed = done.files + files_held, done.units + units, done.removed + len(gone)
+        files, units = tree.database.counts(tree.number)
+        done.files, done.units = done.files + files, done.units + units
         _add_skipped(done, found, tree.given if len(self._trees) > 1 else "")
 
     def _parse(self, root: Path, files: list[TreeFile], show_progress: bool) -> Iterator[ReadFile]:
@@ -301,6 +369,22 @@ class Index:
         rows = self._encoder.documents(list(texts.values())) if texts else ()
         database.write(block, dict(zip(texts, rows, strict=True)))
         return len(texts)
+
+
+def clear_indexes(trees: Sequence[str | Path], folder: Path | None = None) -> list[Path]:
+    """Delete the index of some trees, and of all that share it; returns where they were.
+
+    Raises:
+        ValueError: a tree is missing, or another process has held the index for too long.
+    """
+    folders = dict.fromkeys((folder or default_folder(root)).absolute() for _, root in _outermost(trees))
+    cleared = []
+    for where in folders:
+        if Database.exists(where):
+            with _lock(where, where):
+                Database.remove(where)
+            cleared.append(where)
+    return cleared
 
 
 def default_folder(tree: Path) -> Path:
@@ -323,6 +407,15 @@ def default_folder(tree: Path) -> Path:
         return base / _called(found.common_folder.resolve(), found.top.name)
     folders = [base / _called(folder, folder.name) for folder in (tree, *tree.parents)]
     return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+def _mask(filters: Filters | None, searched: Collection) -> npt.NDArray[np.bool_] | None:
+    return filters.mask(searched) if filters is not None else None
+
+
+def _require_positive(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k is {k}: ask for 1 or more results")
 
 
 def _called(folder: Path, name: str) -> str:

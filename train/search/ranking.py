@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .signals import FILE_SIGNALS, UNIT_SIGNALS, Question, penalties
+from .signals import ALIKE_SIGNALS, FILE_SIGNALS, UNIT_SIGNALS, Question, Signal, penalties
 
 FURTHER = 4.0
 """How much each further result of a file is lowered: by more than signals usually differ, so files take turns."""
@@ -29,7 +30,17 @@ class Ranked(NamedTuple):
     score: float
 
 
-def rank(asked: Question, k: int, among: npt.NDArray[np.bool_] | None = None) -> list[Ranked]:
+Signals = tuple[Mapping[Signal, float], Mapping[Signal, float]]
+"""Those of units and those of files, with their weights."""
+
+ANSWERS: Signals = (UNIT_SIGNALS, FILE_SIGNALS)
+ALIKE: Signals = (ALIKE_SIGNALS, {})
+"""For code that is like other code: names of files and their size say nothing about that."""
+
+
+def rank(
+    asked: Question, k: int, among: npt.NDArray[np.bool_] | None = None, signals: Signals = ANSWERS
+) -> list[Ranked]:
     """Rank the units of a collection.
 
     Args:
@@ -37,21 +48,23 @@ def rank(asked: Question, k: int, among: npt.NDArray[np.bool_] | None = None) ->
         k: how many to give.
         among: which units may be given: bool [N]; all if None. The others still count in what is common and what is
             rare, so scores do not depend on it.
+        signals: which decide.
     """
-    scores = score(asked)
+    scores = score(asked, signals)
     candidates = np.arange(len(scores)) if among is None else np.flatnonzero(among)
     order = candidates[np.argsort(-np.round(scores[candidates] / _RESOLUTION), kind="stable")]
     return _taking_turns(order, scores, asked.searched.file_of, k)
 
 
-def score(asked: Question) -> npt.NDArray[np.float64]:
-    """The sum of all signals, by their weights: float64 [N]."""
+def score(asked: Question, signals: Signals = ANSWERS) -> npt.NDArray[np.float64]:
+    """The sum of signals, by their weights, less the penalties: float64 [N]."""
+    of_unit, of_file = signals
     searched = asked.searched
     of_files = -penalties(searched.paths, frozenset(asked.words))
-    for signal, weight in FILE_SIGNALS.items():
+    for signal, weight in of_file.items():
         of_files += weight * signal(asked)
     total = of_files[searched.file_of]
-    for signal, weight in UNIT_SIGNALS.items():
+    for signal, weight in of_unit.items():
         total += weight * signal(asked)
     return total
 

@@ -31,7 +31,19 @@ _LONGEST_SIGNATURE = 200
 
 # What decides which units a file gives, and their words, in packages below `open_codesage`.
 SOURCES = {
-    "tokenization": ("documentation", "excerpts", "functions", "languages", "nesting", "source"),
+    "tokenization": (
+        "comments",
+        "conventions",
+        "definitions",
+        "documentation",
+        "excerpts",
+        "functions",
+        "languages",
+        "marks",
+        "nesting",
+        "source",
+        "unreadable",
+    ),
     "train.corpus": ("rules",),
     "train.retrieval": ("signature", "split_words"),
     "train.search": ("cutting", "generated", "grammar_outline", "plain_outline", "reading", "words"),

@@ -164,6 +164,7 @@ def depth(asked: Question) -> Floats:
 Signal = Callable[[Question], Floats]
 
 UNIT_SIGNALS: dict[Signal, float] = {encoder: 0.3, words: 0.15, definition: 2.5, name: 0.5}
+ALIKE_SIGNALS: dict[Signal, float] = {encoder: 1.0, words: 0.3}
 FILE_SIGNALS: dict[Signal, float] = {
     file_encoder: 0.3,
     file_words: 0.2,

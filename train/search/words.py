@@ -129,13 +129,13 @@ class Words:
 
     def rarity(self, words: Sequence[str]) -> Floats:
         """The inverse document frequency of words among the files: float64 [number of words]."""
-        return np.array([_idf(np.count_nonzero(self._counts(word)[1]), len(self._file_norm)) for word in words])
+        return np.array([_idf(int(np.count_nonzero(self._counts(word)[1])), len(self._file_norm)) for word in words])
 
     def _counts(self, word: str) -> tuple[Floats, Floats]:
         """How often a word is in each unit, and in each file."""
         start, end = np.searchsorted(self._keys, np.array([_key(word), _key(word) + 1], dtype=np.uint64))
         of_units = np.bincount(self._unit_of[start:end], minlength=len(self._unit_norm)).astype(np.float64)
-        of_files = np.bincount(self._file_of, weights=of_units, minlength=len(self._file_norm))
+        of_files = np.bincount(self._file_of, weights=of_units, minlength=len(self._file_norm)).astype(np.float64)
         if counts := self._path_counts.get(word):
             of_paths = np.zeros(len(self._file_norm))
             of_paths[list(counts)] = list(counts.values())
@@ -154,4 +154,4 @@ def _idf(documents_with: int, documents: int) -> float:
 
 
 def _bm25(counts: Floats, norm: Floats) -> Floats:
-    return _idf(np.count_nonzero(counts), len(counts)) * counts * (K1 + 1) / (counts + norm)
+    return _idf(int(np.count_nonzero(counts)), len(counts)) * counts * (K1 + 1) / (counts + norm)
