@@ -14,7 +14,7 @@ HOSTILE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "hostile
     [
         ("make_archives", "attempt_archive", 300, {"read", "damaged"}),
         ("make_recipes", "attempt_recipe", 150, {"refused"}),
-        ("make_models", "attempt_model", 40, {"refused", "opened"}),
+        ("make_models", "attempt_model", 12, {"refused", "opened"}),
     ],
 )
 def test_damaged_inputs_are_used_or_refused(make, attempt, count, outcomes):
