@@ -21,7 +21,7 @@ EXTRAS = {
     # Without datatrove's own extras: its "processing" wants xxhash<4, datasets installs a later one.
     "scale": ["datatrove>=0.10"],
     "mteb": ["mteb>=2.26"],
-    "mcp": ["mcp>=2.0.0b1,<3"],
+    "mcp": ["mcp>=2.0,<3"],
     "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=1.0"],
 }
 TOOLS = [

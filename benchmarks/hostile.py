@@ -18,6 +18,7 @@ other error, or breaks a check. An input depends on the seed and its number only
 
 import argparse
 import bz2
+import copy
 import gzip
 import io
 import json
@@ -298,17 +299,19 @@ def sound_model() -> dict[str, bytes]:
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-class Trap:
-    """Ends the process that unpickles it."""
+class Trap(NamedTuple):
+    """Makes a folder when it is unpickled."""
+
+    folder: Path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os._exit, (1,)
+        return os.mkdir, (str(self.folder),)
 
 
 def make_models(count: int, seed: int) -> Iterator[Damaged]:
     """Yield the file of a model folder that is damaged, or added."""
     files = sound_model()
-    names = sorted(name for name in files if name != "model.safetensors")
+    names = sorted(name for name in files if name.endswith(".json"))
     for number in range(count):
         chance = random.Random(f"model {seed} {number}")
         name = chance.choice([*names, *names, *ADDED, "model.safetensors"])
@@ -337,9 +340,9 @@ def change(chance: random.Random, content: Any) -> None:
         if key in content and chance.random() < 0.2:
             del content[key]
         else:
-            content[key] = chance.choice(VALUES)
+            content[key] = copy.deepcopy(chance.choice(VALUES))
     elif content:
-        content[chance.randrange(len(content))] = chance.choice(VALUES)
+        content[chance.randrange(len(content))] = copy.deepcopy(chance.choice(VALUES))
 
 
 def attempt_model(file: Damaged) -> str:
@@ -347,20 +350,20 @@ def attempt_model(file: Damaged) -> str:
     from open_codesage.train.retrieval.encoder import open_sentence_model  # takes long, and the others do without
 
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "model"
+        folder, sprung = Path(place) / "model", Path(place) / "sprung"
         for name, data in {**sound_model(), file.language: file.data}.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
-        (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(sprung)))
         try:
             if found := faults(folder):
                 return "refused" if all(len(fault) < 4000 for fault in found) else "fault: a long message"
             open_sentence_model(str(folder)).encode(["x y"])
         except LOADING_ERRORS:
-            return "refused by the library"
+            return "fault: a pickle was opened" if sprung.exists() else "refused by the library"
         except Exception as error:  # noqa: BLE001
             return f"fault: {type(error).__name__}: {error}"
-    return "opened"
+        return "fault: a pickle was opened" if sprung.exists() else "opened"
 
 
 def read_seeds(folders: list[Path], most: int) -> dict[str, list[bytes]]:

@@ -6,6 +6,7 @@ the query is computed here, when it is first asked for. Units are in the order o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -29,7 +30,7 @@ class IndexedUnit(NamedTuple):
         kind: what it is; see `cutting.Unit`.
         names: what it defines.
         scope: names of the definitions around.
-        signature: on one line, printable.
+        signature: on one line, as it is in the file.
         start_line: its first line, from 1.
         end_line: its last line, inclusive.
     """
@@ -72,6 +73,7 @@ class Collection:
         self.paths, self.languages, self.units, self.embeddings = paths, languages, units, embeddings
         self._keys, self._key_counts = keys, key_counts
         self.file_of = np.array([unit.file for unit in units], dtype=np.int64)
+        self._paths_with: dict[re.Pattern[str], npt.NDArray[np.bool_]] = {}
 
     @classmethod
     def joined(cls, parts: Sequence[Collection]) -> Collection:
@@ -97,6 +99,13 @@ class Collection:
         """The words of units and paths."""
         paths = [words_of(_without_extension(path)) for path in self.paths]
         return Words(self._keys, self._key_counts, self.file_of, paths)
+
+    def paths_with(self, pattern: re.Pattern[str]) -> npt.NDArray[np.bool_]:
+        """Which paths have a pattern in them: bool [F]."""
+        if pattern not in self._paths_with:
+            found = [bool(pattern.search(path)) for path in self.paths]
+            self._paths_with[pattern] = np.array(found, dtype=np.bool_)
+        return self._paths_with[pattern]
 
     @cached_property
     def definitions(self) -> dict[str, list[int]]:

@@ -252,7 +252,7 @@ class Database:
         flat = np.frombuffer(b"".join(row[-1] for row in rows), dtype=np.float16)
         keys = np.frombuffer(b"".join(row[-2] for row in rows), dtype=np.uint32)
         counts = np.array([len(row[-2]) // keys.itemsize for row in rows], dtype=np.int64)
-        embeddings = flat.astype(np.float32).reshape(len(rows), -1)
+        embeddings = flat.astype(np.float32).reshape(len(rows), -1) if rows else np.zeros((0, 1), np.float32)
         return Collection(list(numbers), languages, units, embeddings, keys, counts)
 
     def require(self, settings: Mapping[str, Setting]) -> None:

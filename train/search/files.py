@@ -177,6 +177,8 @@ class _Surveyor:
             return self._copies.reason(Path(entry.path))
         if not may_have_language(entry.name):
             return "no_source_code"
+        if not self._docs and language_of(entry.name) == PROSE:
+            return "document"
         return None if entry.is_file(follow_symlinks=False) else "not_a_regular_file"
 
     def _take(self, path: str, entry: os.DirEntry[str]) -> None:
@@ -204,7 +206,5 @@ class _Surveyor:
             return
         if not file.language:
             self._found.skip(path, "no_source_code")
-        elif file.language == PROSE and not self._docs:
-            self._found.skip(path, "document")
         else:
             self._found.files.append(file)

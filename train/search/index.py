@@ -62,7 +62,7 @@ class Hit:
         name: what it defines, or what it is part of; empty if that has no name.
         kind: "function", "class" or another kind of definition, "code", "section".
         language: its language.
-        signature: its first line, printable.
+        signature: on one line, as it is in the file.
         score: by which it was ranked; comparable within one search only.
         cosine: of its embedding and the query's.
     """
@@ -404,7 +404,8 @@ def default_folder(tree: Path) -> Path:
         cache = cache if cache.is_absolute() else Path.home() / ".cache"
     base = cache / "open-codesage" / "search"
     if found := repository.find(tree):
-        return base / _called(found.common_folder.resolve(), found.top.name)
+        common = found.common_folder.resolve()
+        return base / _called(common, common.parent.name if common.name == ".git" else common.name)
     folders = [base / _called(folder, folder.name) for folder in (tree, *tree.parents)]
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 

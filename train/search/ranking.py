@@ -60,7 +60,7 @@ def score(asked: Question, signals: Signals = ANSWERS) -> npt.NDArray[np.float64
     """The sum of signals, by their weights, less the penalties: float64 [N]."""
     of_unit, of_file = signals
     searched = asked.searched
-    of_files = -penalties(searched.paths, frozenset(asked.words))
+    of_files = -penalties(asked)
     for signal, weight in of_file.items():
         of_files += weight * signal(asked)
     total = of_files[searched.file_of]

@@ -32,17 +32,8 @@ _LONGEST_SIGNATURE = 200
 # What decides which units a file gives, and their words, in packages below `open_codesage`.
 SOURCES = {
     "tokenization": (
-        "comments",
-        "conventions",
-        "definitions",
-        "documentation",
-        "excerpts",
-        "functions",
-        "languages",
-        "marks",
-        "nesting",
-        "source",
-        "unreadable",
+        *("comments", "conventions", "definitions", "documentation", "excerpts", "functions", "languages", "marks"),
+        *("nesting", "source", "unreadable"),
     ),
     "train.corpus": ("rules",),
     "train.retrieval": ("signature", "split_words"),
@@ -56,7 +47,7 @@ class ReadUnit:
 
     Attributes:
         unit: the unit.
-        signature: on one line, printable.
+        signature: on one line.
         text: what the encoder sees.
         digest: of that text.
         keys: of its words.
@@ -107,11 +98,6 @@ def read_units(item: tuple[str, TreeFile]) -> ReadFile:
     return ReadFile(file, [_read(unit) for unit in units], None if units else "nothing_to_find")
 
 
-def printable(text: str) -> str:
-    """The text without characters that would move the cursor of a terminal, or do worse."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
-
-
 @cache
 def chunker() -> str:
     """A digest of the code, the queries and the grammars that cut files."""
@@ -139,6 +125,6 @@ def _read(unit: Unit) -> ReadUnit:
     named = " ".join((*unit.scope, *unit.names[:3]))
     text = "\n".join(filter(None, (named, unit.documentation, unit.code)))
     words = words_of(f"{' '.join(unit.scope)}\n{unit.documentation}\n{unit.code}")
-    line = printable(signature(unit.code))[:_LONGEST_SIGNATURE]
+    line = signature(unit.code)[:_LONGEST_SIGNATURE]
     digest = content_digest(text.encode("utf-8", "surrogatepass"))
     return ReadUnit(unit, line, text, digest, word_keys(words))

@@ -48,7 +48,7 @@ class Question:
     @cached_property
     def rarity(self) -> Floats:
         """The inverse document frequency of the words."""
-        return np.maximum(self.searched.words.rarity(self.words), _LEAST_RARITY)
+        return np.maximum(self.word_scores.rarity, _LEAST_RARITY)
 
     @cached_property
     def word_scores(self) -> WordScores:
@@ -227,17 +227,12 @@ PENALTIES: dict[str, Penalty] = {
 }
 
 
-def penalties(paths: list[str], asked: frozenset[str]) -> Floats:
-    """What is taken off the files of some paths: float64 [F].
-
-    Args:
-        paths: the files' paths.
-        asked: words of the query, without endings; what they ask for is not lowered.
-    """
-    lowered = np.zeros(len(paths))
+def penalties(asked: Question) -> Floats:
+    """What is taken off each file: float64 [F]; nothing for what the query asks for."""
+    lowered = np.zeros(len(asked.searched.paths))
     for penalty in PENALTIES.values():
-        if not penalty.asked & asked:
-            lowered += penalty.weight * np.array([bool(penalty.path.search(path)) for path in paths], dtype=np.float64)
+        if penalty.asked.isdisjoint(asked.words):
+            lowered += penalty.weight * asked.searched.paths_with(penalty.path)
     return lowered
 
 

@@ -86,10 +86,17 @@ def _key(word: str) -> int:
 
 
 class WordScores(NamedTuple):
-    """What the words of a query say: BM25 of N units, float64 [N], and of F files, float64 [F]."""
+    """What the W words of a query say.
+
+    Attributes:
+        units: BM25 of the units: float64 [N].
+        files: BM25 of the files: float64 [F].
+        rarity: the inverse document frequency of each word among the files: float64 [W].
+    """
 
     units: Floats
     files: Floats
+    rarity: Floats
 
 
 class Words:
@@ -121,15 +128,13 @@ class Words:
     def scores(self, words: Sequence[str]) -> WordScores:
         """BM25 of all units and files with some words."""
         units, files = np.zeros(len(self._unit_norm)), np.zeros(len(self._file_norm))
-        for word in words:
+        rarity = np.zeros(len(words))
+        for number, word in enumerate(words):
             in_units, in_files = self._counts(word)
+            rarity[number] = _idf(int(np.count_nonzero(in_files)), len(in_files))
             units += _bm25(in_units, self._unit_norm)
             files += _bm25(in_files, self._file_norm)
-        return WordScores(units, files)
-
-    def rarity(self, words: Sequence[str]) -> Floats:
-        """The inverse document frequency of words among the files: float64 [number of words]."""
-        return np.array([_idf(int(np.count_nonzero(self._counts(word)[1])), len(self._file_norm)) for word in words])
+        return WordScores(units, files, rarity)
 
     def _counts(self, word: str) -> tuple[Floats, Floats]:
         """How often a word is in each unit, and in each file."""
