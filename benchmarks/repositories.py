@@ -3,9 +3,9 @@
     python benchmarks/repositories.py --trees TREES --repositories repos.jsonl --queries DATA [--model FOLDER] \
         [--answers answers.jsonl]
 
-`repos.jsonl` has one object a line: `name`, and `root`, the folder below the work tree that is indexed. `TREES/NAME`
-is a work tree, `DATA/NAME.jsonl` its queries: `id`, `query`, `category`, and the targets `relevant` and `secondary`,
-each a `path` and, where it is not the whole file, `start_line` and `end_line`.
+`repos.jsonl` has one object a line: `name`, and `root`, the folder below the work tree that is indexed. `TREES/NAME` is
+a work tree, `DATA/NAME.jsonl` its queries: `id`, `query`, `category`, and the targets `relevant` and `secondary`, each
+a `path` and, where it is not the whole file, `start_line` and `end_line`.
 
 The answers are written as one object a line, `id` and `results` of `path`, `line` and `end_line`, best first. Printed
 is NDCG@10 by repository and by category, and the mean over repositories. A target is found at the rank of the first

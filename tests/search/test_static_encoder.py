@@ -23,7 +23,7 @@ AREA = (TREE / "area.py").read_text()
 SHOP = (TREE / "pkg" / "Shop.java").read_text()
 
 
-def make_torch_model(folder, layers=0, **settings):
+def make_torch_model(folder, layers=0, final_layer_norm=False):
     """A model that the libraries can open, with random weights."""
     tokenizer = train_tokenizer([AREA, SHOP], 400, 32)
     torch.manual_seed(0)
@@ -34,7 +34,7 @@ def make_torch_model(folder, layers=0, **settings):
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=32,
-        **settings,
+        final_layer_norm=final_layer_norm,
     )
     CodeSageModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -7,6 +7,8 @@ Paths outside the folders that the server was started with are refused.
 Invariant: nothing but the protocol is written to standard output; what is indexed is told on standard error.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +50,7 @@ def make_server(config: McpConfig) -> "MCPServer":
     """
     try:
         from mcp.server.mcpserver import MCPServer
+        from mcp.server.mcpserver.exceptions import ToolError
     except ImportError as error:
         raise ValueError('the MCP SDK is not installed: pip install "open-codesage[mcp]"') from error
     from pydantic import Field
@@ -56,6 +59,14 @@ def make_server(config: McpConfig) -> "MCPServer":
     server = MCPServer("open-codesage", instructions=_INSTRUCTIONS)
     limit = Annotated[int, Field(ge=1, le=_MOST_RESULTS, description="How many results to give.")]
     folder = Annotated[str, Field(description="Search only below this folder; everything if empty.")]
+
+    @contextlib.contextmanager
+    def told() -> Iterator[None]:
+        """Tell the agent what it can mend; the SDK says nothing of other errors but that there was one."""
+        try:
+            yield
+        except ValueError as error:
+            raise ToolError(str(error)) from error
 
     # Coroutines, so that all of them run in the thread that opened the database.
     @server.tool()
@@ -67,9 +78,10 @@ def make_server(config: McpConfig) -> "MCPServer":
         globs: Annotated[list[str] | None, Field(description="Only paths like these; ! in front excludes.")] = None,
     ) -> str:
         """Find code by what it does or what it is called; gives path, lines and code, best first."""
-        index, inside = searcher.refreshed(path)
-        filters = Filters(tuple(languages or ()), (*(globs or ()), *inside))
-        return _answer(index.search(query, limit, filters))
+        with told():
+            index, inside = searcher.refreshed(path)
+            filters = Filters(tuple(languages or ()), (*(globs or ()), *inside))
+            return _answer(index.search(query, limit, filters))
 
     @server.tool()
     async def find_related(
@@ -78,14 +90,16 @@ def make_server(config: McpConfig) -> "MCPServer":
         limit: limit = 8,  # type: ignore[valid-type]
     ) -> str:
         """Find code that is like the code at a line of a file."""
-        searcher.require_inside(file)
-        index, _ = searcher.refreshed("")
-        return _answer(index.related(searcher.located(file), line, limit))
+        with told():
+            searcher.require_inside(file)
+            index, _ = searcher.refreshed("")
+            return _answer(index.related(searcher.located(file), line, limit))
 
     @server.tool()
     async def index_status() -> str:
         """Tell what is indexed, and what was left out and why."""
-        searcher.refreshed("")
+        with told():
+            searcher.refreshed("")
         return _status(searcher.roots, searcher.last_update)
 
     return server
