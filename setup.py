@@ -31,7 +31,7 @@ TOOLS = [
     "ruff>=0.14",
     "mypy>=1.18",
     "types-PyYAML",
-    "import-linter>=2.9",
+    "import-linter>=2.17",
 ]
 EXTRAS["dev"] = TOOLS + [requirement for extra in EXTRAS.values() for requirement in extra]
 

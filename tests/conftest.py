@@ -1,7 +1,7 @@
-"""Settings of the whole suite: offline, one thread per process, no trace in the user's caches, and no program left over.
+"""Settings of the whole suite: offline, one thread per process, nothing in the user's caches, no program left over.
 
-Tests start programs by `subprocess` and set no limit of their own: each ends after `PROGRAM_SECONDS`, and with it all that
-it has started, in whatever session (torch.distributed gives its workers one each).
+Tests start programs by `subprocess` and set no limit of their own: each ends after `PROGRAM_SECONDS`, and with it all
+that it has started, in whatever session (torch.distributed gives its workers one each).
 """
 
 import atexit

@@ -7,8 +7,9 @@ The language's row says what a documentation comment looks like. It belongs to t
   the parameters of a template or of the function. Not inside brackets that open there: that is documentation of a
   parameter.
 
-Where every comment may be documentation (C, Go, Ruby), one that stands behind code in its line speaks of that code. In
-a header it documents the function only if nothing else does, or if more of the header follows in its line.
+Where every comment may be documentation (C, Go, Ruby), one that stands behind code in its line speaks of that code,
+unless the function's name follows in that line: `static /* Does it. */ int f(void)`. Old C has one behind each
+parameter, the last one too.
 
 A comment that is documentation by its form (`/** … */`, not `# …`) is taken out of the code wherever it stands,
 whatever it documents: a parameter, a class in a function, a method that is not extracted.
@@ -39,7 +40,7 @@ def attach_comments(source: Source, found: Definitions) -> None:
     attachment = _Attachment(source, found)
     for function in found.functions:
         above = attachment.above(function)
-        function.documentation += dict.fromkeys([*above, *attachment.inside(function, bool(above))])
+        function.documentation += dict.fromkeys([*above, *attachment.inside(function)])
         found.documentation += [_with_blanks(source.data, span) for span in function.documentation]
     if marked := source.language.marked:
         documentation = (span for span in found.comments if marked.match(source.data, *span))
@@ -106,19 +107,15 @@ class _Attachment:
             and _lines_between(self._data, self._ends[nearest], position) is not None
         )
 
-    def inside(self, function: Definition, is_documented: bool) -> list[Span]:
+    def inside(self, function: Definition) -> list[Span]:
         """The documentation in a function's header."""
         # Without braces, what stands behind the name may belong to the body as well.
         end = function.body[0] if self._source.language.braces else function.name_end
         first, last = bisect_left(self._starts, function.span[0]), bisect_left(self._starts, end)
-        if first == last:
-            return []
-        blocks = [block for block in self._blocks[first:last] if self._is_of_header(block, function)]
-        standing = [block for block in blocks if not self._trails(block, function)]
-        return standing if standing or is_documented else blocks
+        return [block for block in self._blocks[first:last] if self._is_of_header(block, function)]
 
     def _is_of_header(self, block: Span, function: Definition) -> bool:
-        if not self._looks_like_documentation(block):
+        if not self._looks_like_documentation(block) or self._trails(block, function):
             return False
         node = self._source.tree.root_node.descendant_for_byte_range(block[0], block[0] + 1)
         if node is None or _stands_among_declarations(node, self._data):

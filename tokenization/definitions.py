@@ -86,7 +86,7 @@ class Definitions:
                 bodies = [body for node in match["wrapped"] if (body := _wrapped_body(node))]
             if not bodies and "annotation" not in match:
                 continue
-            names = match.get("name", ())
+            names = list(match.get("name", ()))
             spelled = [source.slice(*node.byte_range).lstrip(source.language.sigils) for node in names]
             self.annotations.update((node.end_byte, (node, spelled)) for node in match.get("annotation", ()))
             for body in bodies:

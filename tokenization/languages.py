@@ -108,10 +108,12 @@ _JSDOC = re.compile(
     r"(?:(?=(?s:.)*?[\s*]@(?:api|func|function|method|param|returns?)\b)"
     r"|(?!(?s:.)*?[\s*]@(?:attribute|config|enum|external|mixin|namespace)\b))"
 )
-_JSDOC_OF_A_FUNCTION = re.compile(r"[\s*]@(?:api|param|returns?)\b")
+_JSDOC_OF_A_FUNCTION = re.compile(r"\A(?!(?s:.)*?[\s*]@(?:event|module)\b)(?s:.)*?[\s*]@(?:api|param|returns?)\b")
 
 _DOXYGEN_MARK = re.compile(rb"/\*(?:\*(?![*/])|!)|//(?:/(?!/)|!)")
 _JAVADOC_MARK = re.compile(rb"/\*\*(?![*/])")
+# A cast is a type, no documentation: /** @type {Element} */ (node)
+_JSDOC_MARK = re.compile(rb"/\*\*(?![*/])(?!\s*@(?:satisfies|type)\b)")
 _SLASHES_MARK = re.compile(rb"///(?!/)|/\*\*(?![*/])")
 
 # A comment above a function, not one that goes on from what stands above it.
@@ -205,7 +207,7 @@ _ROWS = (
         grammars=(Grammar("tree_sitter_javascript", queries=("ecmascript", "jsx", "javascript")),),
         convention="jsdoc",
         documentation=_JSDOC,
-        marked=_JAVADOC_MARK,
+        marked=_JSDOC_MARK,
         distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?."}),
@@ -275,7 +277,7 @@ _ROWS = (
         ),
         convention="jsdoc",
         documentation=_JSDOC,
-        marked=_JAVADOC_MARK,
+        marked=_JSDOC_MARK,
         distant_documentation=_JSDOC_OF_A_FUNCTION,
         special_methods=re.compile(r"constructor|toString|toLocaleString|valueOf|toJSON|clone|main"),
         separators=frozenset({".", "?.", "!.", "!?."}),

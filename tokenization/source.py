@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import metadata, resources
+from types import FunctionType
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -316,7 +317,7 @@ def _spelled(value: object) -> str:
     """A value of the table in the same letters in every process: sets, long patterns and functions need care."""
     if isinstance(value, frozenset):
         return repr(sorted(value))
-    if callable(value):
+    if isinstance(value, FunctionType):
         return value.__qualname__
     return repr((value.pattern, value.flags) if isinstance(value, re.Pattern) else value)
 

@@ -67,7 +67,8 @@ class _Heredocs:
             else:
                 self.ends = _begun(_HEREDOC.finditer(line))
             position += len(line)
-        parts, end = [], 0
+        parts: list[bytes] = []
+        end = 0
         for first, last in spans:
             parts += data[end:first], _blank(data[first:last])
             end = last

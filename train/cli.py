@@ -1,9 +1,9 @@
 """The `open-codesage` command: one sub-command per step, each a config dataclass and a `main(config)`.
 
 Contract: `open-codesage COMMAND [--config RECIPE] [--key value ...]`. Errors that a user can mend (`ValueError`,
-`OSError`, and whatever a full disk makes a library raise) become one line on standard error and exit status 1, wrong
-options status 2; anything else is a fault of ours and keeps its traceback. `search` ends as grep does: 0 if it has found
-something, 1 if not, 2 for an error.
+`OSError`, and what a full disk makes a library raise) become one line on standard error and exit status 1, wrong
+options status 2; anything else is a fault of ours and keeps its traceback. `search` ends as grep does: 0 if it has
+found something, 1 if not, 2 for an error.
 
 Invariant: `--help`, of the command and of every sub-command, imports neither torch nor transformers nor
 sentence_transformers.

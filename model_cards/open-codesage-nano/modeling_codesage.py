@@ -313,7 +313,7 @@ class CodeSageForMaskedLM(CodeSagePreTrainedModel):
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        labelled_only: bool | None = None,
+        sparse_logits: bool | None = None,
         **kwargs: Any,
     ) -> MaskedLMOutput:
         """Predict tokens; the arguments are those of `CodeSageModel.forward`.
@@ -324,13 +324,13 @@ class CodeSageForMaskedLM(CodeSagePreTrainedModel):
             position_ids: Positions, [B, T].
             inputs_embeds: Token embeddings [B, T, H] in place of `input_ids`.
             labels: The original token at each position to predict, -100 elsewhere, [B, T].
-            labelled_only: Compute the logits of the labelled positions alone. None: while training, where nobody looks
-                at the others, which are most of the memory.
+            sparse_logits: Compute the logits of the labelled positions alone. None: while training, where nobody looks
+                at the others, which are most of the memory. (The Trainer takes arguments named after labels for such.)
             **kwargs: As for the encoder; `num_items_in_batch` divides the summed loss in place of the labels' number.
 
         Returns:
             The `logits` [B, T, V]; with labels also the `loss`, equation 1 of the paper, averaged over the labelled
-            positions, 0 if there are none. With labels and `labelled_only` the `logits` are those of the M labelled
+            positions, 0 if there are none. With labels and `sparse_logits` the `logits` are those of the M labelled
             positions, row by row, [M, V].
         """
         outputs = self.transformer(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
@@ -339,7 +339,7 @@ class CodeSageForMaskedLM(CodeSagePreTrainedModel):
             logits = self.lm_head(hidden_states)
         else:
             labelled = (labels != IGNORED_LABEL).to(hidden_states.device)
-            if self.training if labelled_only is None else labelled_only:
+            if self.training if sparse_logits is None else sparse_logits:
                 logits = scored = self.lm_head(hidden_states[labelled])
             else:
                 logits = self.lm_head(hidden_states)

@@ -66,7 +66,7 @@ def test_other_errors_are_not(error, tmp_path, monkeypatch):
 def test_an_error_of_torch_counts_where_no_room_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**9, 10**9, 0))
     error = RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0")
-    assert "0.0 MB free of 1.0 GB" in full_disk(error, [tmp_path])
+    assert "0 kB free of 1.0 GB" in full_disk(error, [tmp_path])
 
 
 def test_what_does_not_fit_is_refused_with_what_is_missing(tmp_path, monkeypatch):

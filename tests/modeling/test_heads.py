@@ -53,11 +53,11 @@ def test_evaluation_has_the_logits_of_all_positions(masked_lm, batch, labels):
     everywhere = masked_lm.eval()(ids, mask).logits
     output = masked_lm(ids, mask, labels=labels)
     assert_close(output.logits, everywhere)
-    few = masked_lm(ids, mask, labels=labels, labelled_only=True)
+    few = masked_lm(ids, mask, labels=labels, sparse_logits=True)
     assert_close(few.logits, everywhere[labels != -100])
     assert_close(output.loss, few.loss)
     assert masked_lm(ids, mask, labels=torch.full_like(ids, -100)).loss == 0
-    assert masked_lm.train()(ids, mask, labels=labels, labelled_only=False).logits.shape == everywhere.shape
+    assert masked_lm.train()(ids, mask, labels=labels, sparse_logits=False).logits.shape == everywhere.shape
 
 
 @pytest.mark.parametrize("layers", [0, 2])

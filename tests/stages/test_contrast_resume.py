@@ -128,3 +128,17 @@ def test_killed_while_saving_it_resumes_from_the_newest_complete_checkpoint(runs
 def test_resumed_at_the_end_of_an_epoch(runs):
     assert "checkpoint-5" in (runs / "boundary again.log").read_text()
     assert equal(runs / "whole", runs / "boundary")
+
+
+def test_a_resumed_run_writes_the_same_bytes(runs):
+    """Of everything but the record, which has the times; and nothing of the latest call is in the tokenizer."""
+    whole, killed = (
+        {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        for folder in (runs / "whole", runs / "killed")
+    )
+    assert whole.keys() == killed.keys()
+    assert [name for name in whole if whole[name] != killed[name]] == [Path("training.json")]
+    tokenizer = json.loads(whole[Path("tokenizer.json")])
+    assert (tokenizer["truncation"], tokenizer["padding"]) == (None, None)
+    settings = json.loads(whole[Path("tokenizer_config.json")])
+    assert not {"max_length", "stride", "truncation_strategy"} & settings.keys()

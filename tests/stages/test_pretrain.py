@@ -299,7 +299,7 @@ def test_a_training_that_diverges_is_stopped_before_anything_is_saved(folder):
         ({"languages": ("java",)}, "java"),
         ({"corpus": Path("/nowhere")}, "there is no corpus folder /nowhere"),
         ({"tokenizer": Path("/nowhere")}, r"/nowhere is not a tokenizer folder"),
-        ({"preset": None, "init_from": Path("/nowhere")}, "/nowhere is not a folder with model weights"),
+        ({"preset": None, "init_from": Path("/nowhere")}, "/nowhere: There is no such folder"),
     ],
 )
 def test_bad_settings_are_refused_by_name(folder, changes, message):

@@ -30,9 +30,7 @@ POSITIONS = [
     ("c", f"__attribute__((used))\n{PLAIN}\nstatic int add(int price)‹body›"),
     ("c", f"[[nodiscard]]\n{SLASHES}\nint add(int price)‹body›"),
     ("c", f"int add(int price)\n{PLAIN}‹body›"),
-    ("c", f"static inline // {SAYS}.\nint add(int price)‹body›"),
     ("c", f"int add(int price) {BLOCK}‹body›"),
-    ("c", f"int add(int price) {PLAIN}‹body›"),
     ("cpp", f"template <class T>\n{doc('/// {}')}\nT add(T price)‹body›"),
     ("cpp", f"template <class T> {BLOCK} inline T add(T price)‹body›"),
     ("cpp", f"[[nodiscard]]\n{SLASHES}\nint add(int price)‹body›"),
@@ -47,7 +45,7 @@ POSITIONS = [
     ("csharp", f"class Cart {{\n  public int Add<T>(int price)\n  {XML}\n  where T : class‹body›}}"),
     ("go", f"func {PLAIN} Add(price int) int‹body›"),
     ("go", f"func (c *Cart) {PLAIN} Add(price int) int‹body›"),
-    ("go", f"func Add(price int) {PLAIN} int‹body›"),
+    ("go", f"func {PLAIN} Add[T any](price T) T‹body›"),
     ("java", f"class Cart {{\n  @Override\n  {BLOCK}\n  public int add(int price)‹body›}}"),
     ("java", f'class Cart {{\n  @Deprecated {BLOCK} @SuppressWarnings({{"a", "b"}})\n  int add(int price)‹body›}}'),
     ("java", f"class Cart {{\n  public\n  {BLOCK}\n  static final int add(int price)‹body›}}"),
@@ -183,6 +181,10 @@ def test_documentation_of_what_is_inside_does_not_leak(language, inner):
             "int\nf(a, b)\n\tint a;\t/* the first of the words */\n"
             "\tchar *b;\n\t/* the second of the words */\n{ go(); }",
         ),
+        ("c", "int\nf(\n\tint a,\t/* the first of the words */\n\tint b)\t/* the second of the words */\n{ go(); }"),
+        ("c", "static int\t/* the first of the words */\nf(int a)\n{ go(); }"),
+        ("c", "static int // the first of the words\nf(int a) /* the second of the words */ { go(); }"),
+        ("go", "func F(a int) /* the first of the words */ int { go_() }"),
         ("c", "int x; /* the first of the words */\nint f(int a)\n{ go(); }"),
         ("cpp", "template <class T /* the first of the words */>\nint f(T a)\n{ go(); }"),
         ("go", "func f(a int, // the first of the words\n\tb int) {\n\tgo_()\n}"),
@@ -192,6 +194,7 @@ def test_documentation_of_what_is_inside_does_not_leak(language, inner):
         ("csharp", "class A { [B(/** The first of the words. */ 1)] void F(int a) { Go(); } }"),
         ("php", "<?php function f(/** The first of the words. */ $a) { go(); }"),
         ("javascript", "function f(a = /** The first of the words. */ 1) { go(); }"),
+        ("javascript", "const f = /** @type {First} of the words */ ((a) => { go(/** @type {B} */ (a)); });"),
         ("java", "class A { @Override // The first of the words.\n void f() { go(); } }"),
         ("python", "@a\n# The first of the words.\ndef f(x):\n    go()\n"),
     ],
@@ -199,15 +202,6 @@ def test_documentation_of_what_is_inside_does_not_leak(language, inner):
 def test_what_documents_no_function(language, text):
     (function,) = extract_functions(text, language, documented_only=False)
     assert function.documentation == ""
-
-
-def test_a_comment_behind_code_documents_only_what_nothing_else_does():
-    text = "static int // the count of the words\nf(int a)\n{ go(); }"
-    (function,) = extract_functions(text, "c")
-    assert function.summary == "the count of the words"
-    (function,) = extract_functions(f"/* Counts all of the words. */\n{text}", "c")
-    assert function.documentation == "Counts all of the words."
-    assert "// the count of the words" in function.code
 
 
 def test_what_is_left_of_a_line_is_set_as_before():

@@ -239,7 +239,7 @@ MARKS = [
 COMMENTS = {"doxygen": "// {}", "godoc": "// {}", "rdoc": "# {}", "javadoc": "/// {}", "xmldoc": "/// {}"}
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS.keys() - {"docstring"})
+@pytest.mark.parametrize("convention", sorted(CONVENTIONS.keys() - {"docstring"}))
 @pytest.mark.parametrize("mark", MARKS)
 def test_marks_are_no_documentation(convention, mark):
     line = COMMENTS.get(convention, " * {}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from open_codesage.tokenization.tokenizer import train_tokenizer
+from open_codesage.tokenization.tokenizer import forget_calls, train_tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 END, MASK, PAD = 0, 1, 2
@@ -126,7 +126,7 @@ def test_the_same_texts_give_the_same_bytes(folder, tmp_path):
     """Also with another number of threads, in another process with other hash seeds."""
     for threads in "1", "3":
         code = (
-            "from open_codesage.tokenization.tokenizer import train_tokenizer\n"
+            "from open_codesage.tokenization.tokenizer import forget_calls, train_tokenizer\n"
             "from pathlib import Path\n"
             f"texts = [Path({str(STDLIB)!r}, name).read_text('utf-8') for name in "
             "('argparse.py', 'json/decoder.py', 'textwrap.py', 'token.py')]\n"
@@ -209,3 +209,29 @@ def test_the_smallest_vocabulary_is_the_bytes(trained):
     smallest = train_tokenizer([CODE], 259, 128)
     assert len(smallest) == 259
     assert len(smallest("é(")["input_ids"]) == 4
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"truncation": True, "max_length": 48},
+        {"truncation": True, "max_length": 80, "stride": 3},
+        {"padding": "max_length", "max_length": 64},
+        {"padding": True, "pad_to_multiple_of": 8},
+        {"padding": True, "truncation": True},
+    ],
+)
+def test_the_latest_call_is_not_saved(folder, tmp_path, call):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer([CODE, "x"], **call)
+    tokenizer.save_pretrained(tmp_path / "left")
+    assert (tmp_path / "left" / "tokenizer.json").read_bytes() != (folder / "tokenizer.json").read_bytes()
+    again = AutoTokenizer.from_pretrained(tmp_path / "left")  # As the export opens what a training has left.
+    for one, name in ((tokenizer, "same"), (again, "mended")):
+        forget_calls(one)
+        one.save_pretrained(tmp_path / name)
+        assert (tmp_path / name / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
+        assert one.model_max_length == 128
+    mended = (tmp_path / "mended" / "tokenizer_config.json").read_text()
+    assert '"max_length"' not in mended
+    assert "stride" not in mended

@@ -132,7 +132,7 @@ def module_faults(part: Part, config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{part.folder / WEIGHTS} holds no embedding.weight for its {STATIC}"
         return
     if part.module == "LayerNorm":
-        wanted = {"norm.weight": (config.get("dimension"),), "norm.bias": (config.get("dimension"),)}
+        wanted: dict[str, tuple[Any, ...]] = dict.fromkeys(("norm.weight", "norm.bias"), (config.get("dimension"),))
     else:
         width, out = config.get("in_features"), config.get("out_features")
         wanted = {"linear.weight": (out, width)}

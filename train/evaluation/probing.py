@@ -27,7 +27,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from ..common.metrics import measure_classes
 from ..common.output import LOG, read_json, run_folder
-from ..retrieval.bm25 import split_words
+from ..retrieval.split_words import split_words
 from ..stages.configs import FinetuneConfig
 from ..stages.finetune import main as finetune
 from .classification_tasks import PARTS, ClassificationTask

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..common.model_weights import LOADING_ERRORS, PICKLES, weight_files
 from ..common.output import RESULTS, write_json
 from ..common.positions import longest_document
+from ..common.quiet import quiet_loading
 from ..common.untrusted import read_json, read_object
 from .card import Description, model_card
 from .card_check import card_problems
@@ -89,7 +90,8 @@ def _open(source: Path) -> "SentenceTransformer":
 
     from ..retrieval.encoder import open_sentence_model
 
-    model = open_sentence_model(str(source))
+    with quiet_loading():
+        model = open_sentence_model(str(source))
     bare = not (source / "modules.json").is_file()
     if bare:
         model.append(Normalize())
@@ -114,7 +116,8 @@ def _require_whole(encoder: Path) -> None:
     from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-    _, info = AutoModel.from_pretrained(encoder, **options)
+    with quiet_loading():
+        _, info = AutoModel.from_pretrained(encoder, **options)
     missing = [name for name in info["missing_keys"] if not name.startswith("pooler.")]
     extra = set(info["unexpected_keys"])
     if extra:

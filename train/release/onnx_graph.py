@@ -28,12 +28,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..common.quiet import quiet_loading
+from .layout import is_native
+
 if TYPE_CHECKING:
     import onnx
     import torch
     from transformers import PreTrainedModel
-
-from .layout import is_native
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUTS = ("last_hidden_state", "pooler_output")
@@ -94,7 +95,7 @@ def add_graphs(folder: Path, int8: bool) -> None:
 
 def input_names(folder: Path, encoder: "PreTrainedModel") -> tuple[str, ...]:
     """Name what the tokenizer of a Hub folder gives and its encoder takes."""
-    from ..common.model_folder import read_object
+    from ..common.untrusted import read_object
 
     given = read_object(folder / "tokenizer_config.json").get("model_input_names", INPUTS)
     takes = signature(encoder.forward).parameters
@@ -113,9 +114,10 @@ def _open_encoder(folder: Path) -> "PreTrainedModel":
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     has_layer = "add_pooling_layer" in signature(MODEL_MAPPING[type(config)].__init__).parameters
     options = {"add_pooling_layer": False} if has_layer else {}
-    return AutoModel.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options
-    )
+    with quiet_loading():
+        return AutoModel.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options
+        )
 
 
 def write_graph(encoder: "PreTrainedModel", file: Path, inputs: tuple[str, ...] = INPUTS) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.console import say
-from ..common.model_folder import read_object, require_sound
+from ..common.model_folder import require_sound
 from ..common.output import new_folder
+from ..common.untrusted import read_object
 
 if TYPE_CHECKING:
     from .config import SafetensorsConfig

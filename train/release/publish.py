@@ -74,17 +74,11 @@ def main(config: PublishConfig) -> Publication | None:
 
 def _problems(folder: Path) -> list[str]:
     """What `check_folder` finds, without the bars of opening the model: the only bar is that of the upload."""
-    from transformers.utils import logging
-
+    from ..common.quiet import quiet_loading
     from .check import check_folder
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
+    with quiet_loading():
         return check_folder(folder)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _publish(config: PublishConfig) -> Publication | None:

@@ -122,7 +122,7 @@ def cut(lines: Sequence[str], outline: Outline) -> list[Unit]:
     for holder in holders:
         owners[holder.start : holder.end + 1] = [holder] * (holder.end + 1 - holder.start)
         _take(taken, holder.documented_from, holder.start)
-    values = {each.start: [] for each in outline.definitions if each.is_value}
+    values: dict[int, list[str]] = {each.start: [] for each in outline.definitions if each.is_value}
     for each in outline.definitions:
         if each.is_value:
             values[each.start].append(each.name)
@@ -136,11 +136,11 @@ def cut(lines: Sequence[str], outline: Outline) -> list[Unit]:
     units = [_function(lines, each) for each in outline.definitions if each.kind == FUNCTION]
     cutter = _Cutter(lines, values, outline.statement_lines)
     for holder in holders:
-        first, *further = cutter.pieces(holder.lines, holder.kind, (*holder.scope, holder.name)) or [None]
-        if first is not None:
+        pieces = cutter.pieces(holder.lines, holder.kind, (*holder.scope, holder.name))
+        for first in pieces[:1]:
             names = (holder.name, *first.names)
             units.append(replace(first, names=names, scope=holder.scope, documentation=_documentation(lines, holder)))
-            units += further
+        units += pieces[1:]
     units += cutter.pieces(outside, CODE, ())
     return sorted(
         (unit for unit in units if _WORD.search(unit.code)), key=lambda unit: (unit.start_line, unit.end_line)

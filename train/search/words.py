@@ -131,7 +131,7 @@ class Words:
         rarity = np.zeros(len(words))
         for number, word in enumerate(words):
             in_units, in_files = self._counts(word)
-            rarity[number] = _idf(np.count_nonzero(in_files), len(in_files))
+            rarity[number] = _idf(int(np.count_nonzero(in_files)), len(in_files))
             units += _bm25(in_units, self._unit_norm)
             files += _bm25(in_files, self._file_norm)
         return WordScores(units, files, rarity)
@@ -140,7 +140,7 @@ class Words:
         """How often a word is in each unit, and in each file."""
         start, end = np.searchsorted(self._keys, np.array([_key(word), _key(word) + 1], dtype=np.uint64))
         of_units = np.bincount(self._unit_of[start:end], minlength=len(self._unit_norm)).astype(np.float64)
-        of_files = np.bincount(self._file_of, weights=of_units, minlength=len(self._file_norm))
+        of_files = np.bincount(self._file_of, weights=of_units, minlength=len(self._file_norm)).astype(np.float64)
         if counts := self._path_counts.get(word):
             of_paths = np.zeros(len(self._file_norm))
             of_paths[list(counts)] = list(counts.values())
@@ -159,4 +159,4 @@ def _idf(documents_with: int, documents: int) -> float:
 
 
 def _bm25(counts: Floats, norm: Floats) -> Floats:
-    return _idf(np.count_nonzero(counts), len(counts)) * counts * (K1 + 1) / (counts + norm)
+    return _idf(int(np.count_nonzero(counts)), len(counts)) * counts * (K1 + 1) / (counts + norm)

@@ -88,7 +88,7 @@ class ContrastConfig:
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
         schedule: the way down after the warm-up, unless max_minutes sets it.
         weight_decay: weight decay of AdamW, on weight matrices.
-        max_grad_norm: norm to which gradients are clipped.
+        max_grad_norm: norm to which gradients are clipped; 0 does not clip.
         temperature: divides the cosines.
         pairs: what is pulled together: a summary and its function, or, as in SimCSE and for comparison only, a function
             and itself under another draw of the encoder's dropout.
@@ -164,12 +164,19 @@ class ContrastConfig:
         require_one(self, "steps", "epochs", "max_minutes")
         require_positive(
             self, "steps", "epochs", "max_minutes", "mini_batch_size", "text_max_length", "code_max_length",
-            "save_steps", "eval_steps", "eval_pairs", "logging_steps", "learning_rate", "max_grad_norm", "temperature",
+            "save_steps", "eval_steps", "eval_pairs", "logging_steps", "learning_rate", "temperature",
         )  # fmt: skip
         # A pair's negatives are the others of its batch.
         require_range(self, "batch_size", at_least=2)
         require_range(
-            self, "warmup_steps", "weight_decay", "language_exponent", "hardness_strength", "num_workers", at_least=0
+            self,
+            "warmup_steps",
+            "weight_decay",
+            "max_grad_norm",
+            "language_exponent",
+            "hardness_strength",
+            "num_workers",
+            at_least=0,
         )
         require_range(self, "matryoshka_dims", at_least=1)
         require_share(
@@ -315,7 +322,7 @@ class PretrainConfig:
         warmup_steps: steps of linear warm-up; a number below 1 is a share of all steps.
         schedule: the way down after the warm-up, unless max_minutes sets it.
         weight_decay: weight decay of AdamW, on weight matrices.
-        max_grad_norm: norm to which gradients are clipped.
+        max_grad_norm: norm to which gradients are clipped; 0 does not clip.
         deobfuscation_share: share of documents whose identifiers are masked; the others have random masks.
         mask_rate: share of tokens to mask at random.
         highest_mask_rate: if given, each document draws its own rate between mask_rate and this.
@@ -379,10 +386,19 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         require_one(self, "steps", "epochs", "max_minutes")
         require_one(self, "preset", "init_from")
-        require_range(self, "steps", "warmup_steps", "weight_decay", "language_exponent", "num_workers", at_least=0)
+        require_range(
+            self,
+            "steps",
+            "warmup_steps",
+            "weight_decay",
+            "max_grad_norm",
+            "language_exponent",
+            "num_workers",
+            at_least=0,
+        )
         require_positive(
             self, "epochs", "max_minutes", "max_megabytes", "max_length", "batch_size", "device_batch_size",
-            "learning_rate", "max_grad_norm", "save_steps", "eval_steps", "eval_rows", "logging_steps",
+            "learning_rate", "save_steps", "eval_steps", "eval_rows", "logging_steps",
         )  # fmt: skip
         require_range(self, "decay_share", above=0, at_most=1)
         require_share(

@@ -117,7 +117,7 @@ class DenoisingTrainer(UndisturbedTraining, Trainer):
         with torch.no_grad(), self.compute_loss_context_manager():
             labelled = inputs["labels"] != IGNORED
             if self.model.config.model_type == CodeSageConfig.model_type:
-                logits = model(**inputs, labelled_only=True).logits
+                logits = model(**inputs, sparse_logits=True).logits
             else:
                 rest = {key: value for key, value in inputs.items() if key != "labels"}
                 logits = model(**rest).logits[labelled]

@@ -209,8 +209,8 @@ def _zipped(archive: Path, limits: Limits) -> Iterator[_Member]:
 def _tarred(stream: IO[bytes], limits: Limits, strip: bool) -> Iterator[_Member]:
     """The files of a tar stream; `strip` takes off the folder that source archives stand in."""
     counted = _Counted(stream, limits)
-    header = type("Header", (_Header,), {"count": _Count(limits)})
-    with tarfile.open(fileobj=counted, mode="r|", tarinfo=header) as opened:
+    header: type[tarfile.TarInfo] = type("Header", (_Header,), {"count": _Count(limits)})
+    with tarfile.open(fileobj=cast(IO[bytes], counted), mode="r|", tarinfo=header) as opened:
         while (entry := opened.next()) is not None:
             opened.members.clear()  # type: ignore[attr-defined]  # else all headers stay in memory
             content = opened.extractfile(entry) if entry.isfile() else None
@@ -255,7 +255,7 @@ class _Header(tarfile.TarInfo):
     )
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """Read a header out of its block."""
         try:
             header = super().frombuf(buf, encoding, errors)

@@ -41,7 +41,7 @@ def main(output: Path) -> None:
     weights = load_file(output / "model.safetensors")
     weights.pop("embeddings.position_ids", None)
     save_file(weights, output / "model.safetensors", metadata={"format": "pt"})
-    for name in ("README.md", "data_config.json", "special_tokens_map.json", "vocab.txt"):
+    for name in (".gitattributes", "README.md", "data_config.json", "special_tokens_map.json", "vocab.txt"):
         (output / name).unlink()
 
 

@@ -10,4 +10,6 @@ mkdir -p "$2" && cd "$2"
 [ -d start ] || python "$recipes/start.py" start
 open-codesage contrast --config "$recipes/mini.yaml" --corpus "$corpus" --model start --output trained
 # The first model gives the tokenizer and the longest input, so it is the start.
-[ -d mini ] || open-codesage average start trained --share "$(python -c "print(1 - ${3:-0.7})")" --output mini
+[ -d averaged ] || open-codesage average start trained --share "$(python -c "print(1 - ${3:-0.4})")" --output averaged
+[ -d open-codesage-mini ] || open-codesage export --model averaged --output open-codesage-mini --dtype bfloat16 \
+    --base-model sentence-transformers/all-MiniLM-L6-v2 --base-license apache-2.0
