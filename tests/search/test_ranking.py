@@ -99,7 +99,8 @@ def test_results_of_one_file_take_turns_with_others():
     wanted = [unit for _, unit in sorted(lowered, key=lambda each: -each[0])]
     for k in (1, 2, 4, 100):
         assert [each.unit for each in rank(asked, k)] == wanted[:k]
-    assert len({int(asked.searched.file_of[each.unit]) for each in rank(asked, 4)}) == 4
+    best = np.argsort(-scores, kind="stable")[:3]
+    assert len({*asked.searched.file_of[best].tolist()}) < len({*asked.searched.file_of[wanted[:3]].tolist()}) == 3
 
 
 def test_what_may_not_be_given_does_not_change_the_scores():
@@ -133,13 +134,13 @@ def test_the_definition_of_a_symbol(query, defines):
 def test_names_of_files_and_folders():
     asked = ask("how is the configuration loaded in util")
     best = int(np.argmax(signals.file_name(asked)))
-    assert asked.searched.paths[best] == "src/util/config_loader.py"  # config begins as configuration does
+    assert asked.searched.paths[best] == "src/util/config_loader.py"
     assert np.flatnonzero(signals.folder_name(asked)).tolist() == [1]
 
 
 def test_names_are_covered_by_shares():
-    names = Names([["router"], ["test", "router"], ["config"], []])
-    cover = names.cover(["router", "configuration"], np.array([1.0, 3.0]))
+    names = Names([["router"], ["test", "router"], ["serializer"], []])
+    cover = names.cover(["router", "serialization"], np.array([1.0, 3.0]))
     np.testing.assert_allclose(cover.recall, [0.25, 0.25, 0.75 * 0.8, 0])
     np.testing.assert_allclose(cover.precision, [1, 0.5, 0.8, 0])
 

@@ -2,7 +2,7 @@
 
 Contract: `Names` holds the words of many names (of files, of folders, of definitions). `cover` gives for each name two
 shares: of the query's words, by their rarity, that are in the name (`recall`), and of the name's words that are in the
-query (`precision`). A word that only begins like another ("config" and "configuration") counts `ALIKE` of one.
+query (`precision`). A word that only begins like another ("serializer" and "serialization") counts `ALIKE` of one.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from ..retrieval.signature import signature
 from .cutting import Unit, cut
 from .files import TreeFile, content_digest, read_bytes
 from .generated import is_generated
-from .grammar_outline import grammar_outline
 from .languages import PROSE
 from .plain_outline import plain_outline, prose_outline
 from .words import Keys, word_keys, words_of
@@ -116,6 +115,8 @@ def _cut(text: str, language: str) -> list[Unit]:
     if language == PROSE:
         return cut(lines, prose_outline(lines))
     if language in LANGUAGES:
+        from .grammar_outline import grammar_outline  # only workers need what it opens
+
         with contextlib.suppress(Unparsable):  # what the parser refuses is still text
             return cut(lines, grammar_outline(text, language))
     return cut(lines, plain_outline(lines))
