@@ -28,7 +28,7 @@ def nested(*errors):
 FULL = {
     "python": OSError(errno.ENOSPC, "No space left on device"),
     "quota": OSError(errno.EDQUOT, "Disk quota exceeded"),
-    "named": OSError(errno.ENOSPC, "No space left on device", "/work/x/model.safetensors"),
+    "named": OSError(errno.ENOSPC, "No space left on device", "/data/x/model.safetensors"),
     "sqlite": sqlite3.OperationalError("database or disk is full"),
     "sqlite hidden": nested(
         sqlite3.OperationalError("database or disk is full"),
