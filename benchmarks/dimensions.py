@@ -12,7 +12,8 @@ from pathlib import Path
 import torch.nn.functional as F
 from open_codesage.train.evaluation.tasks import read_task
 from open_codesage.train.retrieval.encoder import Encoder
-from open_codesage.train.retrieval.protocols import ALL, EmbeddingRanker, measure_task
+from open_codesage.train.retrieval.protocols import EmbeddingRanker, measure_task
+from open_codesage.train.retrieval.task import ALL
 
 
 def main() -> None:

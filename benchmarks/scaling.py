@@ -25,8 +25,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from open_codesage.train.corpus.corpus import Corpus
 from open_codesage.train.evaluation.tasks import read_task
-from open_codesage.train.retrieval.protocols import ALL, EmbeddingRanker, measure_task
-from open_codesage.train.retrieval.task import Task
+from open_codesage.train.retrieval.protocols import EmbeddingRanker, measure_task
+from open_codesage.train.retrieval.task import ALL, Task
 from open_codesage.train.stages.data.batches import PairBatchSampler
 from open_codesage.train.stages.losses import HardNegativeContrastiveLoss
 from open_codesage.train.stages.spellings import join_spellings, spellings

@@ -29,7 +29,9 @@ def runs(tmp_path_factory):
     arguments += ["--contrast", "steps=2", "batch_size=16", "mini_batch_size=8"]
     said, statuses = [], []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("open_codesage.train.common.console.tqdm.write", lambda line, **_: said.append(line))
+        patch.setattr(
+            "open_codesage.train.common.console.tqdm.write", staticmethod(lambda line, **_: said.append(line))
+        )
         with pytest.MonkeyPatch.context() as once:
             once.setattr(contrast, "main", _interrupt)
             statuses.append(cli.main(arguments))

@@ -25,7 +25,7 @@ from .corpus.extract import ExtractConfig
 from .evaluation.config import EvaluateConfig
 from .evaluation.results import value_of
 from .release.config import ExportConfig
-from .retrieval.protocols import ALL
+from .retrieval.task import ALL
 from .stages.configs import ContrastConfig, PretrainConfig, TokenizerConfig
 
 RECIPE = Path(__file__).parent / "recipes" / "quickstart.yaml"

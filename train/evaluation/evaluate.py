@@ -19,8 +19,7 @@ from typing import Any
 from ..common.console import say
 from ..common.identity import package_versions
 from ..common.output import RESULTS, new_folder
-from ..retrieval.protocols import ALL
-from ..retrieval.task import Task
+from ..retrieval.task import ALL, Task
 from . import plots
 from .cache import Store
 from .catalogue import describe, find_tasks

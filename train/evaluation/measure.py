@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.console import say
 from ..common.identity import package_versions
-from ..retrieval.protocols import ALL, EmbeddingRanker, Figures, measure_task
-from ..retrieval.task import Task
+from ..retrieval.protocols import EmbeddingRanker, Figures, measure_task
+from ..retrieval.task import ALL, Task
 from .cache import Store
 from .catalogue import AnyTask, MtebTask
 from .classification_tasks import ClassificationTask

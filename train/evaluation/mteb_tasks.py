@@ -17,8 +17,8 @@ from datasets.exceptions import DatasetsError
 from sentence_transformers import SentenceTransformer
 
 from ..common.hub_errors import HUB_ERRORS
-from ..retrieval.protocols import ALL, RECALL_DEPTHS, Figures, parts
-from ..retrieval.task import Task
+from ..retrieval.protocols import RECALL_DEPTHS, Figures, parts
+from ..retrieval.task import ALL, Task
 
 if TYPE_CHECKING:
     from mteb import AbsTask

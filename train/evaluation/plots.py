@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..retrieval.protocols import ALL
+from ..retrieval.task import ALL
 from .results import select, value_of
 
 _RECALL = re.compile(r"recall@(\d+)")

@@ -7,7 +7,7 @@ italics; everything else was measured in this run.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..retrieval.protocols import ALL
+from ..retrieval.task import ALL
 from .paper_figures import published
 from .results import PROTOCOLS, SHOWN, metrics_of, select, sizes
 

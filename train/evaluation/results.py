@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.untrusted import brief, read_object
-from ..retrieval.protocols import ALL
+from ..retrieval.task import ALL
 
 SCHEMA = "open-codesage-results/1"
 

@@ -32,7 +32,7 @@ from ..common.untrusted import read_json, read_object
 from ..evaluation.config import EvaluateConfig
 from ..evaluation.evaluate import main as evaluate
 from ..evaluation.results import SHOWN
-from ..retrieval.protocols import ALL
+from ..retrieval.task import ALL
 from .config import AverageConfig
 
 RECORD = "average.json"

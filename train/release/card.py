@@ -25,7 +25,7 @@ from ..corpus.corpus import Corpus
 from ..evaluation.cosines import percentiles
 from ..evaluation.report import published_beside
 from ..evaluation.results import PROTOCOLS, SHOWN, read_results, sizes
-from ..retrieval.protocols import ALL
+from ..retrieval.task import ALL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

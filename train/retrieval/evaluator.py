@@ -4,8 +4,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from .encoder import Encoder
-from .protocols import ALL, EmbeddingRanker, measure_task
-from .task import Task
+from .protocols import EmbeddingRanker, measure_task
+from .task import ALL, Task
 
 
 class SearchEvaluator(SentenceEvaluator):

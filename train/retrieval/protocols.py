@@ -18,10 +18,7 @@ import numpy.typing as npt
 from ..common.metrics import mean_figures
 from .bm25 import BM25
 from .ranking import Vectors, top_k
-from .task import Task
-
-ALL = "all"
-"""The part that is the mean over the others, or the only one."""
+from .task import ALL, Task
 
 RECALL_DEPTHS = (1, 5, 10, 50, 100)
 

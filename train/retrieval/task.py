@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 NL2CODE, CODE2CODE = "nl2code", "code2code"
 
+ALL = "all"
+"""The part of a protocol that is the mean over the others, or the only one."""
+
 
 @dataclass(frozen=True)
 class Text:

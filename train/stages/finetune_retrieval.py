@@ -25,8 +25,8 @@ from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 from ..common.console import say
 from ..retrieval.encoder import open_sentence_model
 from ..retrieval.evaluator import SearchEvaluator
-from ..retrieval.protocols import ALL, WordRanker, measure_task
-from ..retrieval.task import pair_search
+from ..retrieval.protocols import WordRanker, measure_task
+from ..retrieval.task import ALL, pair_search
 from .configs import FinetuneConfig
 from .data.tables import is_corpus
 from .finetune_task import Figures, Rows, Task, location, longest_input

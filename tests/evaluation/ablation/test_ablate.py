@@ -206,7 +206,9 @@ def test_parts_cover_the_grid_exactly_once(tmp_path):
 
 def test_list_does_nothing(tmp_path, stand_in, monkeypatch):
     said = []
-    monkeypatch.setattr("open_codesage.train.common.console.tqdm.write", lambda line, **_: said.append(line))
+    monkeypatch.setattr(
+        "open_codesage.train.common.console.tqdm.write", staticmethod(lambda line, **_: said.append(line))
+    )
     assert (
         cli.main(["ablate", write_recipe(tmp_path), "--output", str(tmp_path / "out"), "--list", "--part", "1/6"]) == 0
     )
