@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -130,23 +130,32 @@ class Words:
         units, files = np.zeros(len(self._unit_norm)), np.zeros(len(self._file_norm))
         rarity = np.zeros(len(words))
         for number, word in enumerate(words):
-            in_units, in_files = self._counts(word)
-            rarity[number] = _idf(int(np.count_nonzero(in_files)), len(in_files))
-            units += _bm25(in_units, self._unit_norm)
-            files += _bm25(in_files, self._file_norm)
+            (places, counts), (file_places, file_counts) = self._counts(word)
+            rarity[number] = _idf(len(file_places), len(files))
+            units[places] += _bm25(counts, self._unit_norm[places], len(units))
+            files[file_places] += _bm25(file_counts, self._file_norm[file_places], len(files))
         return WordScores(units, files, rarity)
 
-    def _counts(self, word: str) -> tuple[Floats, Floats]:
-        """How often a word is in each unit, and in each file."""
-        start, end = np.searchsorted(self._keys, np.array([_key(word), _key(word) + 1], dtype=np.uint64))
-        of_units = np.bincount(self._unit_of[start:end], minlength=len(self._unit_norm)).astype(np.float64)
-        of_files = np.bincount(self._file_of, weights=of_units, minlength=len(self._file_norm)).astype(np.float64)
-        if counts := self._path_counts.get(word):
+    def _counts(self, word: str) -> tuple[_Counts, _Counts]:
+        """How often a word is in the units that have it, and in the files."""
+        key = np.uint32(_key(word))  # of the array's own type, or all of it would be converted
+        start, end = (int(np.searchsorted(self._keys, key, side=side)) for side in _SIDES)
+        units, counts = np.unique(self._unit_of[start:end], return_counts=True)
+        of_files = np.bincount(self._file_of[units], weights=counts, minlength=len(self._file_norm)).astype(np.float64)
+        if paths := self._path_counts.get(word):
             of_paths = np.zeros(len(self._file_norm))
-            of_paths[list(counts)] = list(counts.values())
-            of_units += of_paths[self._file_of]
+            of_paths[list(paths)] = list(paths.values())
             of_files += of_paths
-        return of_units, of_files
+            of_units = of_paths[self._file_of]
+            of_units[units] += counts
+            units, counts = np.flatnonzero(of_units), of_units[of_units > 0]
+        files = np.flatnonzero(of_files)
+        return (units, counts.astype(np.float64)), (files, of_files[files])
+
+
+_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
+_Counts = tuple[npt.NDArray[np.int64], Floats]
+"""Numbers of units or files, and how often a word is in each."""
 
 
 def _length_norm(lengths: Floats) -> Floats:
@@ -158,5 +167,6 @@ def _idf(documents_with: int, documents: int) -> float:
     return float(np.log(1 + (documents - documents_with + 0.5) / (documents_with + 0.5)))
 
 
-def _bm25(counts: Floats, norm: Floats) -> Floats:
-    return _idf(int(np.count_nonzero(counts)), len(counts)) * counts * (K1 + 1) / (counts + norm)
+def _bm25(counts: Floats, norm: Floats, documents: int) -> Floats:
+    """BM25 of one word, for the documents that have it."""
+    return _idf(len(counts), documents) * counts * (K1 + 1) / (counts + norm)
