@@ -140,7 +140,8 @@ class Words:
         """How often a word is in the units that have it, and in the files."""
         key = np.uint32(_key(word))  # of the array's own type, or all of it would be converted
         start, end = (int(np.searchsorted(self._keys, key, side=side)) for side in _SIDES)
-        units, counts = np.unique(self._unit_of[start:end], return_counts=True)
+        units, found = np.unique(self._unit_of[start:end], return_counts=True)
+        counts = found.astype(np.float64)
         of_files = np.bincount(self._file_of[units], weights=counts, minlength=len(self._file_norm)).astype(np.float64)
         if paths := self._path_counts.get(word):
             of_paths = np.zeros(len(self._file_norm))
@@ -150,7 +151,7 @@ class Words:
             of_units[units] += counts
             units, counts = np.flatnonzero(of_units), of_units[of_units > 0]
         files = np.flatnonzero(of_files)
-        return (units, counts.astype(np.float64)), (files, of_files[files])
+        return (units, counts), (files, of_files[files])
 
 
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
