@@ -332,10 +332,11 @@ class Index:
                     elif read.file.digest != files[read.file.path].digest:
                         files[read.file.path] = read.file  # it has changed since
                 done.embedded += self._write(database, [read for read in block if read.skipped != "unreadable"])
-        database.set_files(
-            tree.number, [files[path] for path in changed if path in files], [*gone, *(known.keys() - files.keys())]
-        )
-        database.forget_unused()
+        if changed or gone:
+            database.set_files(
+                tree.number, [files[path] for path in changed if path in files], [*gone, *(known.keys() - files.keys())]
+            )
+            database.forget_unused()
         done.removed += len(gone)
         self._count(tree, found, done)
 
