@@ -18,7 +18,7 @@ from typing import Any
 
 from ..common.console import say
 from ..common.identity import package_versions
-from ..common.output import RESULTS, new_folder
+from ..common.output import RESULTS, new_folder, run_folder
 from ..retrieval.task import ALL, Task
 from . import plots
 from .cache import Store
@@ -98,7 +98,7 @@ def _working_folder(config: EvaluateConfig) -> Iterator[Path]:
     if config.cache is not None:
         yield config.cache
     elif config.output is not None:
-        folder = config.output.parent / f"{config.output.name}.run"
+        folder = run_folder(config.output)
         yield folder
         shutil.rmtree(folder)
     else:
