@@ -81,6 +81,8 @@ class ContrastConfig:
         question_share: share of pairs whose text, whichever it is, is put as people type a question: no full stop,
             often no articles, and often the language's name or "how to".
         obfuscated_share: share of pairs whose function loses the names that its author chose, for v0, v1 and so on.
+        unimodal_share: share of pairs of a function without those names, in place of the text and as long as that may
+            be, and the function with them: search by code, across languages and names, learns from these.
         token_dropout: share of tokens that are left out of texts and functions, anew at every step; the first stays.
         share_spellings: spellings of a word ("Index", " index", "_INDEX") start with one vector, and each also learns
             from the gradients of the others.
@@ -133,6 +135,7 @@ class ContrastConfig:
     documentation_share: float = 0.0
     question_share: float = 0.0
     obfuscated_share: float = 0.0
+    unimodal_share: float = 0.0
     token_dropout: float = 0.0
     share_spellings: bool = False
     learning_rate: float = 5e-6
@@ -181,7 +184,7 @@ class ContrastConfig:
         require_range(self, "matryoshka_dims", at_least=1)
         require_share(
             self, "hard_positive_share", "name_mask_share", "documentation_share", "question_share", "obfuscated_share",
-            "teacher_share",
+            "unimodal_share", "teacher_share",
         )  # fmt: skip
         require_range(self, "token_dropout", at_least=0, below=1)
         if self.gamma_gradient and self.gamma == "none":

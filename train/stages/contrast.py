@@ -6,7 +6,7 @@ command, started again, resumes from the newest complete checkpoint.
 
 Invariants: the result is a function of the settings and of the data. Neither an interruption nor the number of loader
 processes changes it; on a CPU this holds to the last bit. The number of devices changes the rounding, and the dropout.
-The pairs of a step are a function of the seed and the step, and their form one of the seed and the pair. An evaluation
+The pairs of a step are a function of the seed and the step, and their form one of the seed, the epoch and the pair. An evaluation
 does not advance the generators that training uses. The loss, and with it the meaning of batch_size, is that of one
 device, however many there are.
 """
@@ -85,7 +85,7 @@ class BimodalTrainer(SentenceTrainer):
         super().__init__(**kwargs)
         self.batches, self.token_dropout = batches, token_dropout
         self.encoder_config = self.model.transformers_model.config
-        self.add_callback(_Epochs(batches))
+        self.add_callback(_Epochs(batches, self.data_collator))
 
     def get_batch_sampler(self, *args: Any, **kwargs: Any) -> PairBatchSampler:
         """Return the sampler that was given."""
@@ -129,15 +129,17 @@ class BimodalTrainer(SentenceTrainer):
 
 
 class _Epochs(TrainerCallback):
-    """Tells the sampler the epoch. The Trainer fails to when several processes go on in the middle of an epoch."""
+    """Tells the epoch to the sampler, which the Trainer fails to tell when processes go on in its middle, and to the
+    collator, before the processes of the loader take a copy of it."""
 
-    def __init__(self, batches: PairBatchSampler) -> None:
-        self.batches = batches
+    def __init__(self, batches: PairBatchSampler, collator: PairCollator) -> None:
+        self.batches, self.collator = batches, collator
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.batches.set_epoch(state.global_step // (len(self.batches) // self.batches.processes))
+        self.collator.epoch = state.global_step // (len(self.batches) // self.batches.processes)
+        self.batches.set_epoch(self.collator.epoch)
 
 
 def main(config: ContrastConfig) -> Path:
@@ -213,6 +215,7 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
         dropout_pairs=config.pairs == "dropout",
         question_share=config.question_share,
         obfuscated_share=config.obfuscated_share,
+        unimodal_share=config.unimodal_share,
         text_prompt=start.text_prompt,
         code_prompt=start.code_prompt,
     )
@@ -327,17 +330,17 @@ def _teacher_vectors(
 ) -> TeacherVectors:
     """What the teacher makes of every pair that the run will show."""
     steps = config.steps or math.ceil((config.epochs or 1) * len(batches))
-    epochs = []
+    forms: dict[tuple[str, str], None] = {}
     for epoch in range(math.ceil(steps / len(batches))):
         batches.set_epoch(epoch)
-        epochs.append(batches.global_batches())
+        collator.epoch = epoch
+        shown = batches.global_batches()[: steps - epoch * len(batches)]
+        forms |= {(collator.text(row), collator.code(row)): None for row in pairs.select(np.unique(shown))}
     batches.set_epoch(0)
-    shown = pairs.select(np.unique(np.concatenate(epochs)[:steps]))
     encoder = Encoder(str(config.teacher), batch_size=32)
     longest = encoder.lengths["document"]
     encoder.lengths = dict.fromkeys(encoder.lengths, min(config.code_max_length, longest or config.code_max_length))
-    forms = [(collator.text(row), collator.code(row)) for row in shown]
-    return TeacherVectors(run_folder(config.output) / "teacher.npy", forms, encoder.embed)
+    return TeacherVectors(run_folder(config.output) / "teacher.npy", list(forms), encoder.embed)
 
 
 def _collapse_value(config: ContrastConfig) -> float:

@@ -9,8 +9,8 @@ Invariants of every *global* batch, that is of the consecutive batches that the 
 * no two of its pairs have the same summary, the same code or the same hard positive: what is equal is no negative;
 * it is full. How many batches an epoch has is the same in every epoch, so that a step number says what was seen.
 
-The batches of an epoch are a function of the data, the seed and the epoch; the form of a row is one of the seed and the
-row.
+The batches of an epoch are a function of the data, the seed and the epoch; the form of a row is one of the seed, the
+epoch and the row.
 """
 
 import hashlib
@@ -213,11 +213,13 @@ class PairCollator:
         code_max_length: tokens to which code is cut.
         hard_positive_share: share of rows whose code side is the hard positive; the paper has 1.
         seed: seed of this choice and of the next ones.
+        epoch: which pass over the data this is; a row's forms are drawn anew in each.
         name_mask_share: share of rows whose text side is the nameless summary.
         documentation_share: share of rows whose text side is the whole documentation, of which the summary is a part.
         dropout_pairs: the text side is the code side once more, for an encoder whose dropout tells them apart.
         question_share: share of rows whose text, whichever it is, is put as a question, see `forms.as_question`.
         obfuscated_share: share of rows whose code, whichever it is, loses the names its author chose.
+        unimodal_share: share of rows whose text is the whole code without those names; the code side keeps them.
         teacher: gives a teacher's vectors of some texts and codes, as `TeacherVectors` does.
         text_prompt: what the model puts before a query, and so before every text here.
         code_prompt: what it puts before a document.
@@ -233,6 +235,8 @@ class PairCollator:
     dropout_pairs: bool = False
     question_share: float = 0.0
     obfuscated_share: float = 0.0
+    unimodal_share: float = 0.0
+    epoch: int = 0
     teacher: Callable[[list[str], list[str]], Tensor] | None = None
     text_prompt: str = ""
     code_prompt: str = ""
@@ -253,7 +257,9 @@ class PairCollator:
         }
 
     def text(self, row: dict[str, str]) -> str:
-        """Choose the form of a row's text, as a function of the seed and the code."""
+        """Choose the form of a row's text, as a function of the seed, the epoch and the code."""
+        if self._is_unimodal(row):
+            return without_identifiers(row["code"], row[LANGUAGE])
         if self._falls_within(self.documentation_share, row, b"documentation"):
             text = row["documentation"]
         else:
@@ -263,17 +269,20 @@ class PairCollator:
         return text
 
     def code(self, row: dict[str, str]) -> str:
-        """Choose the form of a row's code, as a function of the seed and the code."""
+        """Choose the form of a row's code, as a function of the seed, the epoch and the code."""
         code = row["hard_positive" if self._falls_within(self.hard_positive_share, row, b"code") else "code"]
-        if self._falls_within(self.obfuscated_share, row, b"obfuscated"):
+        if self._falls_within(self.obfuscated_share, row, b"obfuscated") and not self._is_unimodal(row):
             return without_identifiers(code, row[LANGUAGE])
         return code
+
+    def _is_unimodal(self, row: dict[str, str]) -> bool:
+        return self._falls_within(self.unimodal_share, row, b"unimodal")
 
     def _falls_within(self, share: float, row: dict[str, str], choice: bytes) -> bool:
         return self._draw(row, choice) < share * 2**64
 
     def _draw(self, row: dict[str, str], choice: bytes) -> int:
-        salt = self.seed.to_bytes(16, "little", signed=True)
+        salt = self.seed.to_bytes(8, "little", signed=True) + self.epoch.to_bytes(8, "little")
         key = hashlib.blake2b(row["code"].encode(), digest_size=8, salt=salt, person=choice)
         return int.from_bytes(key.digest(), "little")
 
