@@ -197,6 +197,81 @@ class ContrastConfig:
             raise ValueError("a teacher's vectors are prepared for a known number of steps: give steps or epochs")
 
 
+@dataclass(frozen=True)
+class DistillConfig:
+    """Distil an encoder into a static one: a table of token vectors, a thousand times as fast and as small as you like.
+
+    Attributes:
+        teacher: folder or Hub id of an encoder with a WordPiece tokenizer.
+        corpus: folder written by `extract`; its held-out functions are used for the evaluation only.
+        output: the SentenceTransformer folder to write; it must not exist, unless the same run has written it.
+        vocabulary: tokens of the table: those of the teacher, and the words that are most frequent in the corpus.
+        dimensions: width of the table; that of the teacher if not given.
+        epochs: passes over the pairs.
+        variants: epochs whose pairs have forms of their own, which the teacher embeds; later ones repeat them.
+        language_exponent: see `contrast`, as for all shares of forms.
+        batch_size: pairs in a batch; each pair's negatives are all others of it.
+        text_max_length: tokens to which texts are cut in training.
+        code_max_length: tokens to which functions are cut in training.
+        hard_positive_share: share of pairs whose function is without its signature and return statements.
+        name_mask_share: share of pairs whose summary loses the function's own name at its beginning.
+        documentation_share: share of pairs whose text is the whole documentation.
+        question_share: share of pairs whose text is put as people type a question.
+        obfuscated_share: share of pairs whose function loses the names that its author chose.
+        token_dropout: share of tokens that are left out, anew at every step.
+        teacher_share: what the teacher's similarities count; the pairs count the rest.
+        temperature: divides the cosines of the pairs.
+        matryoshka_dims: also train the first dimensions of the embedding alone.
+        learning_rate: highest learning rate, of Adam.
+        warmup_share: share of the steps in which the learning rate rises; it falls to 0 in the others.
+        eval_pairs: search among at most this many held-out functions at the end.
+        seed: seed of the batches, the forms of the pairs and what is left out.
+        logging_steps: steps between entries of the log.
+        num_workers: processes that make the forms of the pairs; 0 works in the main process.
+    """
+
+    teacher: str
+    corpus: Path
+    output: Path
+    vocabulary: int = 65_536
+    dimensions: int | None = None
+    epochs: float = 10.0
+    variants: int = 2
+    language_exponent: float = 1.0
+    batch_size: int = 1024
+    text_max_length: int = 64
+    code_max_length: int = 256
+    hard_positive_share: float = 0.2
+    name_mask_share: float = 0.5
+    documentation_share: float = 0.1
+    question_share: float = 0.25
+    obfuscated_share: float = 0.1
+    token_dropout: float = 0.2
+    teacher_share: float = 0.5
+    temperature: float = 0.05
+    matryoshka_dims: tuple[int, ...] = ()
+    learning_rate: float = 3e-3
+    warmup_share: float = 0.05
+    eval_pairs: int = 1000
+    seed: int = 0
+    logging_steps: int = 50
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "dimensions", "epochs", "text_max_length", "code_max_length", "temperature", "learning_rate",
+            "eval_pairs", "logging_steps",
+        )  # fmt: skip
+        require_range(self, "batch_size", at_least=2)
+        require_range(self, "vocabulary", "variants", "matryoshka_dims", at_least=1)
+        require_range(self, "language_exponent", "num_workers", at_least=0)
+        require_share(
+            self, "hard_positive_share", "name_mask_share", "documentation_share", "question_share", "obfuscated_share",
+            "teacher_share", "warmup_share",
+        )  # fmt: skip
+        require_range(self, "token_dropout", at_least=0, below=1)
+
+
 METRICS = {"retrieval": ("mrr", "recall@10"), "classification": ("macro_f1", "accuracy")}
 """Of each task the metrics, in percent; the first chooses the best checkpoint unless told."""
 
