@@ -106,6 +106,7 @@ class ContrastConfig:
         teacher_share: what the teacher's similarities count; the pairs count the rest.
         seed: seed of the batches, the forms of the pairs and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
+        attention: how transformers attends; eager is the slow reference.
         save_steps: steps between checkpoints.
         eval_steps: steps between evaluations; only at the end if not given.
         eval_pairs: search among at most this many held-out functions in an evaluation.
@@ -155,6 +156,7 @@ class ContrastConfig:
     teacher_share: float = 0.5
     seed: int = 0
     bf16: bool = False
+    attention: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "sdpa"
     save_steps: int = 1000
     eval_steps: int | None = None
     eval_pairs: int = 1000
@@ -410,6 +412,10 @@ class PretrainConfig:
         seed: seed of the weights, the order of rows, the masks and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
         compile: compile the model with torch.compile.
+        fixed_shapes: give all batches one shape, and let the loader list their documents and the positions to predict,
+            so that an accelerator waits for nothing. Documents are told apart by torch's kernel for variable lengths
+            where it can compute (CUDA, bf16, no attention dropout: model attention_dropout_prob=0), else by masks.
+        attention: how transformers attends; eager is the slow reference.
         save_steps: steps between checkpoints.
         eval_steps: steps between evaluations; only at the end if not given.
         eval_rows: at most this many held-out rows are evaluated.
@@ -452,6 +458,8 @@ class PretrainConfig:
     seed: int = 0
     bf16: bool = False
     compile: bool = False
+    fixed_shapes: bool = False
+    attention: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "sdpa"
     save_steps: int = 1000
     eval_steps: int | None = None
     eval_rows: int = 512

@@ -287,7 +287,7 @@ class PairCollator:
         return int.from_bytes(key.digest(), "little")
 
 
-def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Tensor]:
+def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Any]:
     """Lay the tokens of a padded batch end to end, the form that the library gives to kernels of variable length.
 
     Its pooling and its cached gradients read that form, and our encoder computes each document by itself.
@@ -298,7 +298,8 @@ def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Tensor
 
     Returns:
         `input_ids`, `position_ids` (which restart at 0) and `seq_idx` (the row of each token), [1, N], and
-        `cu_seq_lens_q`, where in N each row begins and the last one ends, [B + 1].
+        `cu_seq_lens_q`, where in N each row begins and the last one ends, [B + 1], with `max_length_q`, the length of
+        the longest row, a number.
     """
     kept_BT = attention_mask_BT.bool()
     return {
@@ -306,4 +307,5 @@ def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Tensor
         "position_ids": (kept_BT.cumsum(1) - 1)[kept_BT][None],
         "seq_idx": kept_BT.nonzero()[:, 0][None],
         "cu_seq_lens_q": F.pad(kept_BT.sum(1).cumsum(0), (1, 0)).to(torch.int32),
+        "max_length_q": int(kept_BT.sum(1).max()),
     }
