@@ -118,11 +118,13 @@ def test_a_step_asks_nothing_of_the_device(batch):
 
 def test_compiled_code_gives_the_loss_and_gradients_of_eager_code(batch):
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import TorchDynamoPlugin
 
     padded, lists = batch
     eager = make()
     inner = make(weights=eager)
+    AcceleratorState._reset_state(reset_partial_state=True)  # what another test has left
     plugin = TorchDynamoPlugin(backend="inductor", fullgraph=True)
     compiled = Accelerator(mixed_precision="bf16", dynamo_plugin=plugin).prepare_model(inner)
     with torch.autocast("cuda", torch.bfloat16):

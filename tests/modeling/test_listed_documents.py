@@ -10,6 +10,7 @@ from types import MethodType
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import TorchDynamoPlugin
 from open_codesage.modeling import CodeSageForMaskedLM, attention_codesage
 from open_codesage.modeling.attention_codesage import Documents
@@ -105,6 +106,7 @@ def test_a_step_in_bf16_is_one_graph_without_questions_to_the_device(build, list
     padded, lists = listed
     eager = build("sdpa", CodeSageForMaskedLM).train()
     compiled = build("sdpa", CodeSageForMaskedLM, weights=eager).train()
+    AcceleratorState._reset_state(reset_partial_state=True)  # what another test has left
     plugin = TorchDynamoPlugin(backend="aot_eager", fullgraph=True)
     model = Accelerator(mixed_precision="bf16", cpu=True, dynamo_plugin=plugin).prepare_model(compiled)
     assert isinstance(compiled.forward, MethodType)

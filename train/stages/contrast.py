@@ -58,7 +58,7 @@ from .callbacks.throughput import measured_peak, work
 from .configs import ContrastConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, flatten, without_name
 from .distillation import DistilledLoss, TeacherVectors
-from .length_buckets import bucket_by_length
+from .length_buckets import ACCELERATOR_TOKENS, CPU_TOKENS, bucket_by_length
 from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
@@ -225,8 +225,8 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
             raise ValueError("a teacher's similarities are learnt on one device only: train with one process")
         collator.teacher = _teacher_vectors(config, pairs, batches, collator)
     # Our own encoder takes rows end to end instead, see `BimodalTrainer`.
-    if args.device.type == "cpu" and _encoder(model).config.model_type != CodeSageConfig.model_type:
-        bucket_by_length(_encoder(model))
+    if _encoder(model).config.model_type != CodeSageConfig.model_type:
+        bucket_by_length(_encoder(model), CPU_TOKENS if args.device.type == "cpu" else ACCELERATOR_TOKENS)
     preemption = Preemption()
     callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = BimodalTrainer(

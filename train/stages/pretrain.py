@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
+from open_codesage.modeling.attention_codesage import takes_listed
 from open_codesage.tokenization.languages import resolve_language
 from open_codesage.tokenization.tokenizer import forget_calls
 from torch import Tensor, nn
@@ -178,6 +179,8 @@ def _train(
             files["train"] = limit_languages(files["train"], config.max_megabytes, config.seed)
         files["train"] = mix_languages(files["train"], config.language_exponent, config.seed)
     native = is_native(config.init_from)
+    if native and config.fixed_shapes:
+        raise ValueError("fixed_shapes is for our own encoder, not for one that others have made: leave it out")
     model = initial_native_model(config, tokenizer, report) if native else initial_model(config, tokenizer)
     if config.steps == 0:
         if args.should_save:
@@ -213,6 +216,10 @@ def _train(
         f"{length_of(config, args.max_steps)} of {config.batch_size} rows, "
         f"peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
     )
+    if config.fixed_shapes:
+        dtype = torch.bfloat16 if config.bf16 else torch.float32
+        kernel = takes_listed(model.config, args.device, dtype, training=True)
+        report(f"Stage I: documents are told apart by {'a kernel for variable lengths' if kernel else 'masks'}")
     preemption = Preemption()
     callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = DenoisingTrainer(

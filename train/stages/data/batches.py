@@ -14,6 +14,7 @@ epoch and the row.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.util.distributed import get_world_size
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from ...common.randomness import Words, derive, permutation
 from .forms import as_question, without_identifiers
@@ -244,6 +246,8 @@ class PairCollator:
 
     def __call__(self, rows: list[dict[str, str]]) -> dict[str, Any]:
         """Tokenise a batch: keys `text_*` and `code_*`, padded to the longest of each side; with a teacher `label`."""
+        if get_worker_info() is not None:  # There are as many workers as cores: no threads besides.
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
         code = [self.code(row) for row in rows], self.code_max_length
         text = code if self.dropout_pairs else ([self.text(row) for row in rows], self.text_max_length)
         label = {} if self.teacher is None else {"label": self.teacher(text[0], code[0])}
