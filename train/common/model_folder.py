@@ -39,6 +39,7 @@ from .model_weights import (
     module_faults,
     stored_shapes,
     value_faults,
+    vocabulary,
     weight_faults,
     weight_files,
 )
@@ -162,7 +163,8 @@ def _part_faults(part: Part, root: Path) -> list[str]:
     if part.module != TRANSFORMER:
         if MODULE_TYPES[part.module].weights:
             problems = list(module_faults(part, config))
-            problems += tokenizer_faults(folder, {}, objects.get(TOKENIZER_CONFIG, {}))
+            if not problems:
+                problems = tokenizer_faults(folder, vocabulary(part), objects.get(TOKENIZER_CONFIG, {}))
             problems = problems or list(value_faults(folder / "model.safetensors"))
         return problems
     read = [folder / ADAPTER_WEIGHTS] if adapter else weight_files(folder)
