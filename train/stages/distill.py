@@ -1,9 +1,9 @@
 """Distillation into a static encoder: a table of token vectors, whose mean over a text is the text's embedding.
 
-Contract: from a teacher and a corpus folder to a folder of `common.static_model`, which sentence-transformers, model2vec
-and `AutoModel` open. Its tokenizer is the teacher's, widened by the words that are frequent in the corpus: a word of
-its own is worth more to a table than the mean of its pieces. The table starts with what the teacher makes of each token
-alone, and learns from the pairs and from the teacher's similarities.
+Contract: from a teacher and a corpus folder to a folder of `common.static_model`, which sentence-transformers,
+model2vec and `AutoModel` open. Its tokenizer is the teacher's, widened by the words that are frequent in the corpus: a
+word of its own is worth more to a table than the mean of its pieces. The table starts with what the teacher makes of
+each token alone, and learns from the pairs and from the teacher's similarities.
 
 Invariants: the result is a function of the settings, the teacher and the data. The teacher embeds every form of a pair
 once; what an interrupted run has prepared is kept. The unknown token has a vector of zeros, so readers that leave it
