@@ -1,5 +1,6 @@
 """A static model is cut, and its cut texts are counted, like any other; only its tokenizer can be told where."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from open_codesage.train.evaluation.evaluate import main as evaluate
 from open_codesage.train.retrieval.encoder import Encoder, limited, longest_input, open_sentence_model
 
 tiny = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "tiny_static.py"))
-TASK = Path(__file__).parents[2] / "model_cards" / "tasks" / "held-out"
 
 
 @pytest.fixture(scope="module")
@@ -46,5 +46,10 @@ def test_a_table_in_half_precision_computes_in_full(folder):
 
 
 def test_evaluate_takes_it(folder, tmp_path):
-    evaluate(EvaluateConfig(models=(str(folder),), tasks=(str(TASK),), output=tmp_path / "figures", max_length=16))
-    assert (tmp_path / "figures" / "results.json").is_file()
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "1", "text": "open the door"}\n{"_id": "2", "text": "a shop"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "the open door of windows"}\n')
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\t1\t1\n")
+    config = EvaluateConfig(models=(str(folder),), tasks=(str(tmp_path),), output=tmp_path / "figures", max_length=4)
+    evaluate(config)
+    rows = json.loads((tmp_path / "figures" / "results.json").read_text())["rows"]
+    assert {row["value"] for row in rows if row["metric"] == "mrr"} == {100.0}
