@@ -252,7 +252,9 @@ def main() -> int:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats(device)
         options.output.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
-        told = entry.get("error", "").strip().splitlines()[-1:] or [f"{entry['milliseconds']:.1f} ms, MFU {entry['mfu']:.1%}"]
+        told = entry.get("error", "").strip().splitlines()[-1:] or [
+            f"{entry['milliseconds']:.1f} ms, MFU {entry['mfu']:.1%}"
+        ]
         print(f"{name}: {told[0]}", flush=True)
     return int(any("error" in entry for entry in results["measurements"].values()))
 

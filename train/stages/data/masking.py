@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerBase
 from ...common.randomness import derive
 from .masks import DOCUMENT, IGNORED, Batch, Masking, positions, require_token
 
-
 _DOCUMENTS_PER_ROW = 8
 _FEWEST_PREDICTED = 8
 """One position in so many is predicted, at least."""
