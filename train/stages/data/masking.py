@@ -147,7 +147,7 @@ class IdentifierMaskingCollator:
                 token_places=np.arange(length),
             )
         )
-        arrays = {
+        arrays: dict[str, npt.NDArray[Any]] = {
             "input_ids": input_ids,
             "attention_mask": real.astype(np.int64),
             "position_ids": positions(documents, tokens.shape),
