@@ -1,9 +1,9 @@
 """Distillation into a static encoder: a table of token vectors, whose mean over a text is the text's embedding.
 
-Contract: from a teacher and a corpus folder to a SentenceTransformer folder whose only tensor, `embeddings`, is what
-sentence-transformers' `StaticEmbedding` and model2vec read. Its tokenizer is the teacher's, widened by the words that
-are frequent in the corpus: a word of its own is worth more to a table than the mean of its pieces. The table starts
-with what the teacher makes of each token alone, and learns from the pairs and from the teacher's similarities.
+Contract: from a teacher and a corpus folder to a folder of `common.static_model`, which sentence-transformers,
+model2vec and `AutoModel` open. Its tokenizer is the teacher's, widened by the words that are frequent in the corpus: a
+word of its own is worth more to a table than the mean of its pieces. The table starts with what the teacher makes of
+each token alone, and learns from the pairs and from the teacher's similarities.
 
 Invariants: the result is a function of the settings, the teacher and the data. The teacher embeds every form of a pair
 once; what an interrupted run has prepared is kept. The unknown token has a vector of zeros, so readers that leave it
@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -34,9 +33,10 @@ from tqdm.auto import tqdm
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.identity import identify
-from ..common.output import LOG, write_json
+from ..common.output import LOG
 from ..common.randomness import permutation
 from ..common.run import Run, reset_unless_same
+from ..common.static_model import static_tokenizer, unknown_token, write_static
 from ..corpus.corpus import Corpus
 from ..corpus.mixture import mix_languages
 from ..retrieval.encoder import Encoder
@@ -48,9 +48,6 @@ from .distillation import TEMPERATURE, TeacherVectors, similarity_distance
 from .losses import HardNegativeContrastiveLoss
 
 FREE = {"output", "num_workers", "logging_steps"}
-
-LONGEST = 512
-"""Tokens at which the tokenizer cuts, as model2vec does."""
 
 _RARE = 1e-4
 """A token of this frequency starts with half of its teacher's vector (SIF; Arora et al., ICLR 2017)."""
@@ -139,11 +136,11 @@ def _distil(config: DistillConfig, run: Run) -> None:
     say(f"Distillation: a table of {' x '.join(map(str, table.embeddings.shape))}, {len(pairs):,} pairs")
     log = list(_train(config, table, batches, texts, codes, vectors, device))
     rows = table.embeddings.detach().cpu()
-    if (unknown := tokenizer.model.unk_token) is not None:
+    if (unknown := unknown_token(tokenizer)) is not None:
         rows[tokenizer.token_to_id(unknown)] = 0
     found = _held_out_mrr(config, corpus, tokenizer, rows)
     with run.write({"log": log, "held_out_mrr": found, "pairs": len(pairs), "device": str(device)}) as output:
-        write_static(output, tokenizer, rows.half())
+        write_static(output, tokenizer, rows.half().numpy())
     say(f"Distillation: held-out MRR {found:.1f} %, {config.output}")
 
 
@@ -172,9 +169,7 @@ def widened(tokenizer: Tokenizer, pairs: Dataset, size: int) -> Tokenizer:
             break
         if word.isalnum():
             vocabulary.setdefault(word, len(vocabulary))
-    data["post_processor"] = data["padding"] = None
-    data["truncation"] = {"direction": "Right", "max_length": LONGEST, "strategy": "LongestFirst", "stride": 0}
-    return Tokenizer.from_str(json.dumps(data))
+    return static_tokenizer(json.dumps(data))
 
 
 def _prepared(
@@ -321,24 +316,3 @@ def _held_out_mrr(config: DistillConfig, corpus: Corpus, tokenizer: Tokenizer, r
     task = held_out_search(held_out.select(permutation(config.seed, len(held_out))[: config.eval_pairs]))
     ranker = EmbeddingRanker(embed(task.query_texts), embed(task.document_texts))
     return measure_task(task, ranker)["full"][ALL]["mrr"]
-
-
-def write_static(folder: Path, tokenizer: Tokenizer, rows: Tensor) -> None:
-    """Write a static encoder as a SentenceTransformer folder that model2vec opens, too.
-
-    Args:
-        folder: an empty folder.
-        tokenizer: gives the ids.
-        rows: a vector for each, [V, D], float16.
-    """
-    save_file({"embeddings": rows.contiguous()}, folder / "model.safetensors", metadata={"format": "pt"})
-    tokenizer.save(str(folder / "tokenizer.json"))
-    modules = [
-        ("sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding", ""),
-        ("sentence_transformers.base.modules.normalize.Normalize", "1_Normalize"),
-    ]
-    write_json(
-        folder / "modules.json",
-        [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (kind, path) in enumerate(modules)],
-    )
-    write_json(folder / "config.json", {"model_type": "model2vec", "architectures": ["StaticModel"], "normalize": True})
