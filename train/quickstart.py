@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from .common.config import ConfigError, make_config, merge, read_recipe
 from .common.console import say
-from .common.output import RESULTS
+from .common.output import RESULTS, owned
 from .common.steps import Steps
 from .corpus.extract import ExtractConfig
 from .evaluation.config import EvaluateConfig
@@ -177,15 +177,28 @@ def main(config: QuickstartConfig) -> Path:
         The exported Hub folder.
 
     Raises:
-        ValueError: the source cannot be used; the message says what to do.
+        ValueError: the source cannot be used, or another process is writing the output; the message says what to do.
     """
+    begin = time.perf_counter()
+    plan = _plan(config)
+    with owned(config.output):
+        _run(config, plan)
+    hub_folder, corpus = plan.export.output, plan.extract.output
+    _reopen(hub_folder, list(config.queries))
+    _answer(hub_folder, corpus, list(config.queries))
+    say(
+        _table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in plan.figures.items()}, corpus.name)
+    )
+    say(f"\n{time.perf_counter() - begin:.0f} s in all{_most_memory()}.\nThe model: {hub_folder}")
+    return hub_folder
+
+
+def _run(config: QuickstartConfig, plan: _Plan) -> None:
     from .corpus import extract
     from .evaluation import evaluate
     from .release import export
     from .stages import contrast, pretrain, tokenizer
 
-    begin = time.perf_counter()
-    plan = _plan(config)
     steps = Steps(config.output, STEPS)
     steps.run("extract", plan.extract, extract.main)
     steps.run("tokenizer", plan.tokenizer, tokenizer.main)
@@ -195,14 +208,6 @@ def main(config: QuickstartConfig) -> Path:
     for name, measurement in plan.evaluate.items():
         steps.run(f"evaluate-{name}", measurement, evaluate.main)
     steps.run("export", plan.export, export.main)
-    hub_folder, corpus = plan.export.output, plan.extract.output
-    _reopen(hub_folder, list(config.queries))
-    _answer(hub_folder, corpus, list(config.queries))
-    say(
-        _table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in plan.figures.items()}, corpus.name)
-    )
-    say(f"\n{time.perf_counter() - begin:.0f} s in all{_most_memory()}.\nThe model: {hub_folder}")
-    return hub_folder
 
 
 def _most_memory() -> str:

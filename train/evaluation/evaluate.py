@@ -4,7 +4,7 @@ Contract: `main(config)` measures every model on every task and returns what `re
 Hub ids for sentence-transformers or `AutoModel`, or "bm25"; tasks are what `catalogue.find_tasks` knows.
 
 Invariants: of the corpora of this package only held-out functions are used, so no training step of this package has
-seen them. A run that was interrupted goes on where it was; the output is there whole, or not at all.
+seen them. An interrupted run resumes where it was; the output is there whole, or not at all.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import Any
 
 from ..common.console import say
 from ..common.identity import package_versions
-from ..common.output import RESULTS, new_folder, run_folder
+from ..common.output import RESULTS, new_folder, owned, run_folder
 from ..retrieval.task import ALL, Task
 from . import plots
 from .cache import Store
@@ -41,8 +41,8 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
         What `results.json` holds, see `results.py`.
 
     Raises:
-        ValueError: a task or a model is missing or malformed, or the output is there already; nothing is written. Or
-            figures differ from the expected ones; the output is written.
+        ValueError: a task or a model is missing or malformed, or the output is there already or being written by
+            another process; nothing is written. Or figures differ from the expected ones; the output is written.
     """
     if config.output is not None and config.output.exists() and any(config.output.iterdir()):
         raise ValueError(f"{config.output} is already there: remove it, or choose another output folder")
@@ -94,13 +94,14 @@ def _subjects(config: EvaluateConfig, store: "Store") -> "list[Subject]":
 
 @contextlib.contextmanager
 def _working_folder(config: EvaluateConfig) -> Iterator[Path]:
-    """The cache, kept; or a folder beside the output, removed when all is done; or one that is always removed."""
+    """The cache, kept; or a folder beside the output, held, and removed in the end; or one that is always removed."""
     if config.cache is not None:
         yield config.cache
     elif config.output is not None:
         folder = run_folder(config.output)
-        yield folder
-        shutil.rmtree(folder)
+        with owned(config.output):
+            yield folder
+            shutil.rmtree(folder)
     else:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
@@ -113,7 +114,6 @@ def _settings(config: EvaluateConfig) -> dict[str, Any]:
 
 
 def _write(results: dict[str, Any], output: Path) -> None:
-
     with new_folder(output) as folder:
         write_results(results, folder / RESULTS)
         (folder / TABLES).write_text(markdown(results), encoding="utf-8")
@@ -124,7 +124,6 @@ def _write(results: dict[str, Any], output: Path) -> None:
 
 
 def _summary(run: dict[str, Any], figures: dict[str, Any]) -> str:
-
     shown = []
     for protocol, parts in figures.items():
         values = [f"{metric} {parts[ALL][metric]:.2f}" for metric in SHOWN if metric in parts[ALL]]

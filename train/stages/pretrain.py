@@ -292,15 +292,14 @@ def _is_new(name: str, config: PretrainConfig) -> bool:
     return block is not None and int(block[1]) >= before
 
 
-def _rows_folder(config: PretrainConfig, run: Run) -> Path:
-    """Return the folder for rows of this origin."""
+def _rows_origin(config: PretrainConfig, run: Run) -> str:
+    """Return a hash of what the rows come from, without reading the corpus again."""
     origin = [run.settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
     if config.language_exponent != 1:
         origin += [config.language_exponent, config.seed]
     if config.max_megabytes is not None:
         origin += [config.max_megabytes, config.seed, "limited"]
-    name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
-    return (config.shards or run.folder / "shards") / name
+    return hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
 
 
 def _prepared(
@@ -310,8 +309,9 @@ def _prepared(
 
     Files are parsed in processes of their own: one that crashes or hangs a parser costs only its identifiers.
     """
-    folder = _rows_folder(config, run) / split
-    return prepare_shards(files[split], tokenizer, config.max_length, folder, max(1, config.num_workers))
+    origin = _rows_origin(config, run)
+    folder = (config.shards or run.folder / "shards") / origin / split
+    return prepare_shards(files[split], tokenizer, config.max_length, folder, max(1, config.num_workers), origin)
 
 
 def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, native: bool) -> Callable[[list[Any]], Any]:
