@@ -40,6 +40,7 @@ class EvaluateConfig:
     """
 
     positional: ClassVar[tuple[str, ...]] = ("models",)
+    free: ClassVar[tuple[str, ...]] = ("models", "tasks", "output", "cache", "expected", "tolerance")
 
     models: tuple[str, ...]
     tasks: tuple[str, ...]

@@ -8,7 +8,6 @@ seen them. An interrupted run resumes where it was; the output is there whole, o
 """
 
 import contextlib
-import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.identity import package_versions
 from ..common.output import RESULTS, new_folder, owned, run_folder
@@ -75,7 +75,7 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
             "runs": runs,
             "cosines": cosines,
             "packages": package_versions(),
-            "settings": _settings(config),
+            "settings": deciding(config),
         }
         if config.output is not None:
             _write(results, config.output)
@@ -105,12 +105,6 @@ def _working_folder(config: EvaluateConfig) -> Iterator[Path]:
     else:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
-
-
-def _settings(config: EvaluateConfig) -> dict[str, Any]:
-    """The settings that decide figures, without paths."""
-    left_out = ("models", "tasks", "output", "cache", "expected", "tolerance")
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in left_out}
 
 
 def _write(results: dict[str, Any], output: Path) -> None:

@@ -6,7 +6,7 @@ out. Importing this module loads neither torch nor transformers.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from open_codesage.tokenization.languages import resolve_language
 
@@ -112,6 +112,11 @@ class ContrastConfig:
         resume: go on from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for sentence-transformers' SentenceTransformerTrainingArguments, key=value.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("pairs", "loss", "gamma_gradient", "hardness_mode", "hardness_strength")
+    free: ClassVar[tuple[str, ...]] = (
+        "output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers",
+    )  # fmt: skip
 
     model: Path
     corpus: Path
@@ -241,6 +246,8 @@ class FinetuneConfig:
             sentence-transformers, key=value.
     """
 
+    free: ClassVar[tuple[str, ...]] = ("output", "resume", "merge")
+
     model: str
     data: str
     output: Path
@@ -341,6 +348,12 @@ class PretrainConfig:
         resume: go on from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for transformers' TrainingArguments, key=value.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("highest_mask_rate", "identifier_share", "random_share", "keep_share")
+    free: ClassVar[tuple[str, ...]] = (
+        "output", "shards", "resume", "save_steps", "eval_steps", "eval_rows", "logging_steps", "num_workers",
+        "device_batch_size", "compile",
+    )  # fmt: skip
 
     corpus: Path
     tokenizer: Path

@@ -40,6 +40,7 @@ from transformers import (
     set_seed,
 )
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.identity import identify
@@ -63,9 +64,6 @@ from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
 from .starting_point import local_folder, open_starting_point
 from .trainer import UNBOUNDED, SentenceTrainer, timekeepers, trainer_arguments
-
-# What may change between an interruption and its continuation: it does not change what is learnt.
-FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers"}
 
 SIDES = ("text", "code")
 
@@ -271,7 +269,7 @@ def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingAr
 def _settings(config: ContrastConfig) -> dict[str, Any]:
     """Everything that the result depends on. Data count by their contents, wherever they lie."""
     folder = local_folder(config.model)
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
     settings["model"] = digest(*sorted(folder.rglob("*.safetensors")))
     settings["teacher"] = config.teacher and identify(config.teacher).hash

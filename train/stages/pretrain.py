@@ -12,7 +12,6 @@ evaluation does not advance the generators that training uses. The evaluation lo
 for any batch size and number of devices.
 """
 
-import dataclasses
 import hashlib
 import math
 import re
@@ -40,6 +39,7 @@ from transformers import (
     set_seed,
 )
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.model_folder import require_sound_tokenizer
@@ -61,13 +61,6 @@ from .pretrain_native import initial_native_model, is_native, masked_lm_loss, te
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .starting_point import local_folder
 from .trainer import UNBOUNDED, UndisturbedTraining, length_of, timekeepers, trainer_arguments
-
-# What may change between an interruption and its continuation: it does not change what is learnt.
-FREE = {
-    "output", "shards", "resume", "save_steps", "eval_steps", "eval_rows", "logging_steps", "num_workers",
-    "device_batch_size", "compile",
-}  # fmt: skip
-
 
 EVALUATION_SEED = 0
 """Evaluations have the masks of the paper, the same in every run, so that runs with other masks can be compared."""
@@ -249,7 +242,7 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
 
 def _settings(config: PretrainConfig) -> dict[str, Any]:
     """Everything that the result depends on. Data count by their contents, wherever they lie."""
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("files/*.parquet")), config.corpus / "held_out.json")
     settings["tokenizer"] = digest(config.tokenizer / "tokenizer.json")
     if config.init_from is not None:
