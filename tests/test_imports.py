@@ -22,18 +22,19 @@ PLANTED = [
 @pytest.fixture
 def tree(tmp_path):
     """A copy of the sources, laid out as they are installed."""
+    compiled = shutil.ignore_patterns("__pycache__")
     for portion in PORTIONS:
-        shutil.copytree(ROOT / portion, tmp_path / "open_codesage" / portion, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / portion, tmp_path / "open_codesage" / portion, ignore=compiled)
     return tmp_path
 
 
 def report(tree) -> str:
     """What import-linter says of a copy."""
-    command = [sys.executable, "-P", str(Path(sysconfig.get_path("scripts")) / "lint-imports"), "--no-logo", "--no-cache"]
-    command += ["--config", str(ROOT / "pyproject.toml")]
-    result = subprocess.run(
-        command, cwd=tree, env={"PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False
-    )
+    program = Path(sysconfig.get_path("scripts")) / "lint-imports"
+    options = ["--no-logo", "--no-cache", "--config", str(ROOT / "pyproject.toml")]
+    command = [sys.executable, "-P", str(program), *options]
+    paths = {"PYTHONPATH": str(tree)}
+    result = subprocess.run(command, cwd=tree, env=paths, capture_output=True, text=True, check=False)
     assert (result.returncode == 0) == (", 0 broken." in result.stdout), result.stdout + result.stderr
     return result.stdout
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from .common.config import ConfigError, make_config, merge, read_recipe
 from .common.console import say
+from .common.markdown import table
 from .common.output import RESULTS, owned
 from .common.steps import Steps
 from .corpus.extract import ExtractConfig
@@ -271,16 +272,14 @@ def _table(results: dict[str, dict[str, Any]], task: str) -> str:
     titles = {"untrained": "untrained", "stage1": "after Stage I", "stage2": "after Stage II", "bm25": "BM25"}
     facts = next(iter(results.values()))["tasks"][task]
     metrics = ("mrr", "recall@10")
-    lines = [
-        f"\nSearch of {facts['documents']} held-out functions with {facts['queries']} summaries, in percent:\n",
-        f"| model | {' | '.join(metrics)} |",
-        f"|---|{'---:|' * len(metrics)}",
-    ]
+    lines = [f"\nSearch of {facts['documents']} held-out functions with {facts['queries']} summaries, in percent:\n"]
     figures = {
         name: [value_of(result, model=name, task=task, metric=metric) for metric in metrics]
         for name, result in results.items()
     }
-    lines += [f"| {titles[name]} | {' | '.join(f'{value:.1f}' for value in figures[name])} |" for name in results]
+    lines += table(
+        ["model", *metrics], [[titles[name], *(f"{value:.1f}" for value in figures[name])] for name in results]
+    )
     final, untrained, chance = figures["stage2"][0], figures["untrained"][0], facts["parts"]["full"][ALL]["chance_mrr"]
     lines.append(
         f"\nThe MRR after Stage II is {final / untrained:.1f} times that of the untrained model, "

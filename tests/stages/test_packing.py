@@ -276,7 +276,7 @@ def test_missing_columns_and_useless_lengths_are_refused(tokenizer, tmp_path):
 # Packing.
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(2, 20), max_size=60))
 def test_packing_keeps_all_documents_and_the_length(sizes):
     documents = [packing._Document(np.full(size, i), np.zeros(size)) for i, size in enumerate(sizes)]

@@ -6,8 +6,8 @@ refuses a foreign one; inside `begin()` the output belongs to this process, and 
 
 Invariants: of two processes that want one output, the second is refused at once and told by whom. A process that is
 killed holds nothing. A finished output names the settings it was made with, so the same command finds its work done
-and another one is refused. Where the settings are in the name of the output, as of the steps of an ablation and of cached
-embeddings, that it is there says it all, and `owned(output, wait=True)` is what is left to use.
+and another one is refused. (An output that is named by its settings, such as a step of an ablation or an array of the
+embedding cache, needs no record: it is finished when it exists, and `owned(output, wait=True)` guards the making.)
 """
 
 import json

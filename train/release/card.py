@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..common import markdown
 from ..common.identity import folder_hash
 from ..common.untrusted import read_object
 from ..corpus.corpus import Corpus
@@ -277,7 +278,7 @@ def _label(text: str) -> str:
 
 def _cell(value: Any) -> str:
     """Put a value of a record into a cell of a Markdown table."""
-    return " ".join(_label(str(value)).split()).replace("|", r"\|")
+    return markdown.cell(_label(str(value)))
 
 
 def _stages(config: "ExportConfig") -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ Invariants: what a package gives depends on the package and the rules only. Memo
 rows of one part, however large the package is.
 """
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -22,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...common.output import new_folder
+from ...common.randomness import draw
 from ...common.workers import Loss, in_batches, map_in_workers
 from ..corpus import FILE_COLUMNS, FUNCTION_COLUMNS, PartWriter
 from ..examine import Extracted, digest, examine
@@ -163,7 +163,7 @@ def _load(path: Path) -> References:
 
 def _is_in_share(path: str, share: float) -> bool:
     """A choice that depends on the path only."""
-    return int.from_bytes(hashlib.blake2b(path.encode(errors="replace"), digest_size=8).digest()) < share * 2**64
+    return draw(path) < share * 2**64
 
 
 def _lost(file: SourceFile, reason: Loss) -> Outcome:

@@ -1,8 +1,8 @@
 """The work of a grid: steps that several cells share, done once, and the figures of a cell.
 
-Contract: `run_step(step)` makes the step's folder, whose name has a hash of its settings, unless it is there; `run_cell`
-does the steps of a cell, measures its model and writes `<cell>.seed<seed>.json`, with what the figures depend on. Either
-may be killed at any time, and done again: finished steps stay, and a training resumes from its newest checkpoint.
+Contract: `run_step(step)` makes the step's folder, named by a hash of its settings, unless it exists; `run_cell` does
+the steps of a cell, measures its model and writes `<cell>.seed<seed>.json`, with what the figures depend on. Either may
+be killed at any time, and done again: finished steps stay, and a training resumes from its newest checkpoint.
 
 Invariant: of several processes that want the same step, on machines that share a file system, one does it and the
 others wait.
