@@ -11,7 +11,7 @@ import pytest
 import torch
 from open_codesage.train.evaluation.catalogue import find_tasks
 from open_codesage.train.evaluation.tasks import read_task, restrict
-from open_codesage.train.retrieval.protocols import EmbeddingRanker, WordRanker, measure_rankings, measure_task
+from open_codesage.train.retrieval.protocols import EmbeddingRanker, FusedRanker, WordRanker, measure_rankings, measure_task
 from open_codesage.train.retrieval.ranking import top_k
 from open_codesage.train.retrieval.task import Task, Text
 
@@ -283,3 +283,26 @@ def test_bm25_weighs_words_by_all_documents():
     one = Task("set", (Text("q", "alpha beta", "x"),), texts, (frozenset({1}),), ("full",), (frozenset(),), "code2code")
     # Among 1 and 4 alone both words are as rare; over all, alpha is the rarer one.
     assert WordRanker(one).rank(np.array([0]), np.array([1, 4]), 2).tolist() == [[1, 4]]
+
+
+class Given:
+    """Ranks as it was told to."""
+
+    def __init__(self, *ranking):
+        self.ranking = np.array(ranking)
+
+    def rank(self, queries, documents, depth):
+        kept = self.ranking[np.isin(self.ranking, documents)]
+        return np.stack([kept[:depth]] * len(queries))
+
+
+def test_fused_rankings_are_those_of_reciprocal_ranks():
+    one, other = Given(3, 0, 1, 2), Given(0, 2, 1, 3)
+    everything = np.arange(4)
+    scores = {n: 1 / (61 + one.ranking.tolist().index(n)) + 1 / (61 + other.ranking.tolist().index(n)) for n in range(4)}
+    expected = sorted(scores, key=lambda number: -scores[number])
+    assert expected[0] == 0  # first and second, so before 3, which is first and last
+    assert FusedRanker(one, other).rank(np.array([0, 1]), everything, 4).tolist() == [expected] * 2
+    assert FusedRanker(one, other).rank(np.array([0]), everything, 2).tolist() == [expected[:2]]
+    assert FusedRanker(one, one).rank(np.array([0]), np.array([1, 2]), 2).tolist() == [[1, 2]]
+    assert FusedRanker(Given(1, 0), Given(0, 1)).rank(np.array([0]), np.array([0, 1]), 2).tolist() == [[0, 1]]  # a tie

@@ -1,7 +1,8 @@
 """Measure models side by side on search and classification sets.
 
 Contract: `main(config)` measures every model on every task and returns what `results.json` holds. Models are folders or
-Hub ids for sentence-transformers or `AutoModel`, or "bm25"; tasks are what `catalogue.find_tasks` knows.
+Hub ids for sentence-transformers or `AutoModel`, "bm25", or "bm25+MODEL", the fusion of both; tasks are what
+`catalogue.find_tasks` knows.
 
 Invariants: of the corpora of this package only held-out functions are used, so no training step of this package has
 seen them. An interrupted run resumes where it was; the output is there whole, or not at all.
@@ -26,7 +27,7 @@ from .catalogue import describe, find_tasks
 from .config import EvaluateConfig
 from .expectation import compare
 from .measure import measure
-from .models import BM25_NAME, Model, Subject, Words, short_names
+from .models import subjects
 from .presets import with_preset
 from .report import markdown
 from .results import SCHEMA, SHOWN, read_results, rows_of, write_results
@@ -56,8 +57,9 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
     cosines: list[dict[str, Any]] = []
     with _working_folder(config) as folder:
         store = Store(folder)
-        subjects = _subjects(config, store)
-        for subject in subjects:
+        # A name that is no model is found out before anything is measured.
+        measured = subjects(config.models, store, config.batch_size)
+        for subject in measured:
             for task in tasks:
                 found = measure(subject, task, facts[task.name], config, store)
                 both = {"model": subject.name, "task": task.name}
@@ -69,7 +71,7 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
             subject.close()
         results = {
             "schema": SCHEMA,
-            "models": {subject.name: subject.facts() for subject in subjects},
+            "models": {subject.name: subject.facts() for subject in measured},
             "tasks": facts,
             "rows": rows,
             "runs": runs,
@@ -82,14 +84,6 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
     if config.expected is not None:
         say(f"evaluate: {compare(results, expected, config.tolerance)}")
     return results
-
-
-def _subjects(config: EvaluateConfig, store: "Store") -> "list[Subject]":
-    """The models in the order given; a name that is no model is found out before anything is measured."""
-    return [
-        Words() if source == BM25_NAME else Model(source, name, store, config.batch_size)
-        for source, name in zip(config.models, short_names(config.models), strict=True)
-    ]
 
 
 @contextlib.contextmanager

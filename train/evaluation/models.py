@@ -1,4 +1,4 @@
-"""What is measured: BM25, or a model, each able to do a task and to tell how it was done.
+"""What is measured: BM25, a model, or the fusion of both, each able to do a task and to tell how it was done.
 
 Contract: `Subject.search` gives a ranker for a search task and `Subject.classify` figures for a classification task,
 both with facts about the run: input lengths, and how many texts were longer and therefore cut. A model is opened when
@@ -23,7 +23,7 @@ from ..common.fingerprint import content_hash
 from ..common.identity import identify, package_versions
 from ..retrieval.bm25 import K1, QUERY_WORDS, B
 from ..retrieval.encoder import Encoder, Side, count_cut, limited, longest_input, open_sentence_model
-from ..retrieval.protocols import EmbeddingRanker, Ranker, WordRanker
+from ..retrieval.protocols import EmbeddingRanker, FusedRanker, Ranker, WordRanker
 from ..retrieval.task import Task
 from .cache import Store
 from .classification_tasks import PARTS, ClassificationTask, task_hash
@@ -31,6 +31,9 @@ from .presets import Treatment
 from .probing import SETTINGS, Method, Spread, classify_by_words, measure_classification, pooled
 
 BM25_NAME = "bm25"
+
+FUSED = f"{BM25_NAME}+"
+"""Before the name of a model that is to be fused with BM25."""
 
 
 class Subject(Protocol):
@@ -183,6 +186,69 @@ class Model:
     def _length(self, length: int | None, treatment: Treatment) -> int | None:
         longest = longest_input(self.opened)
         return min(length, longest) if treatment.may_be_less and length and longest else length
+
+
+class Fused:
+    """BM25 and a model as one: their rankings are fused, see `FusedRanker`.
+
+    Args:
+        words: BM25.
+        model: the model.
+    """
+
+    def __init__(self, words: Words, model: Model) -> None:
+        self.words, self.model = words, model
+        self.name = f"{words.name} + {model.name}"
+        self.hash = content_hash([words.hash, model.hash, "reciprocal rank fusion"])
+
+    def close(self) -> None:
+        """See `Subject`."""
+        self.model.close()
+
+    def facts(self) -> dict[str, Any]:
+        """See `Subject`."""
+        return {**self.model.facts(), "source": self.name, "hash": self.hash}
+
+    def search(self, task: Task, treatment: Treatment) -> tuple[Ranker, dict[str, Any]]:
+        """See `Subject`; lengths are those of the model."""
+        (words, _), (model, facts) = (subject.search(task, treatment) for subject in (self.words, self.model))
+        return FusedRanker(words, model), facts
+
+    def classify(
+        self, task: ClassificationTask, methods: Sequence[Method], seeds: Sequence[int], treatment: Treatment
+    ) -> tuple[dict[Method, dict[str, Spread]], dict[str, Any]]:
+        """See `Subject`.
+
+        Raises:
+            ValueError: always: what is fused are rankings.
+        """
+        raise ValueError("rankings are fused, and classes are not ranked: leave it out, or the set")
+
+
+def subjects(sources: Sequence[str], store: Store, batch_size: int) -> list[Subject]:
+    """Models in the order given.
+
+    Args:
+        sources: folders and Hub ids, `bm25`, or `bm25+` and a folder or Hub id.
+        store: where embeddings are kept.
+        batch_size: texts per batch.
+
+    Raises:
+        ValueError: there is no such model, or one stands there twice.
+    """
+    models = [source.removeprefix(FUSED) for source in sources]
+    for kind in (False, True):  # a model may stand there alone, and fused
+        short_names([model for model, source in zip(models, sources, strict=True) if source.startswith(FUSED) == kind])
+    apart = list(dict.fromkeys(models))
+    names = dict(zip(apart, short_names(apart), strict=True))
+    found: list[Subject] = []
+    for source, model in zip(sources, models, strict=True):
+        if source == BM25_NAME:
+            found.append(Words())
+            continue
+        opened = Model(model, names[model], store, batch_size)
+        found.append(Fused(Words(), opened) if source.startswith(FUSED) else opened)
+    return found
 
 
 def short_names(models: Sequence[str]) -> list[str]:
