@@ -11,7 +11,13 @@ import pytest
 import torch
 from open_codesage.train.evaluation.catalogue import find_tasks
 from open_codesage.train.evaluation.tasks import read_task, restrict
-from open_codesage.train.retrieval.protocols import EmbeddingRanker, FusedRanker, WordRanker, measure_rankings, measure_task
+from open_codesage.train.retrieval.protocols import (
+    EmbeddingRanker,
+    FusedRanker,
+    WordRanker,
+    measure_rankings,
+    measure_task,
+)
 from open_codesage.train.retrieval.ranking import top_k
 from open_codesage.train.retrieval.task import Task, Text
 
@@ -299,7 +305,9 @@ class Given:
 def test_fused_rankings_are_those_of_reciprocal_ranks():
     one, other = Given(3, 0, 1, 2), Given(0, 2, 1, 3)
     everything = np.arange(4)
-    scores = {n: 1 / (61 + one.ranking.tolist().index(n)) + 1 / (61 + other.ranking.tolist().index(n)) for n in range(4)}
+    scores = {
+        n: 1 / (61 + one.ranking.tolist().index(n)) + 1 / (61 + other.ranking.tolist().index(n)) for n in range(4)
+    }
     expected = sorted(scores, key=lambda number: -scores[number])
     assert expected[0] == 0  # first and second, so before 3, which is first and last
     assert FusedRanker(one, other).rank(np.array([0, 1]), everything, 4).tolist() == [expected] * 2

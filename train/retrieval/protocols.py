@@ -185,8 +185,8 @@ class WordRanker:
 class FusedRanker:
     """Ranks by several rankers at once: reciprocal rank fusion, which needs no scores and knows no weights to tune.
 
-    A document scores 1 / (60 + its rank) with each ranker (Cormack et al., "Reciprocal rank fusion outperforms Condorcet
-    and individual rank learning methods", SIGIR 2009). Ties are broken by the order of the documents.
+    A document scores 1 / (60 + its rank) with each ranker (Cormack et al., "Reciprocal rank fusion outperforms
+    Condorcet and individual rank learning methods", SIGIR 2009). Ties are broken by the order of the documents.
 
     Args:
         rankers: what is fused; each is asked for `FUSED_DEPTH` documents at least.
