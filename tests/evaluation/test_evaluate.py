@@ -161,7 +161,7 @@ def test_a_model_is_measured_alone_and_fused_with_bm25_and_is_embedded_once(mode
     mrr = {row["model"]: row["value"] for row in results["rows"] if row["metric"] == "mrr"}
     assert mrr["bm25"] == 100.0
     assert mrr["stage1"] < mrr["bm25 + stage1"] <= 100.0
-    with pytest.raises(ValueError, match="stands there twice"):
+    with pytest.raises(ValueError, match="is given twice"):
         main(EvaluateConfig((f"bm25+{model}", f"bm25+{model}"), (str(corpus),)))
 
 
@@ -229,7 +229,7 @@ def test_models_are_measured_side_by_side_on_all_sets_of_a_folder(sets, model, t
         tuple(row[key] for key in ("model", "task", "protocol", "part", "metric")): row["value"]
         for row in results["rows"]
     }
-    assert len(rows) == len(results["rows"])  # no figure stands there twice
+    assert len(rows) == len(results["rows"])  # no figure is given twice
     same = [{key[1:]: value for key, value in rows.items() if key[0] == name} for name in ("a/final", "b/final")]
     assert same[0] == same[1]
     assert rows["bm25", "search", "pairwise", "en-ruby", "mrr"] == 100

@@ -125,9 +125,9 @@ TWICE = [{"_id": "d/1", "text": "a"}, {"_id": "d/1", "text": "b"}]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"corpus": TWICE}, r"corpus\.jsonl\.gz:2: the _id 'd/1' stands there twice"),
+        ({"corpus": TWICE}, r"corpus\.jsonl\.gz:2: the _id 'd/1' is given twice"),
         ({"corpus": [{"text": "a"}]}, r"corpus\.jsonl\.gz:1: needed are"),
-        ({"corpus": "{"}, r"corpus\.jsonl\.gz can not be read"),
+        ({"corpus": "{"}, r"corpus\.jsonl\.gz cannot be read"),
         ({"corpus": ""}, r"corpus\.jsonl\.gz is empty"),
         ({"corpus": [{"_id": "d/1", "text": "a"}]}, r"qrels\.tsv:2: there is no document 'd/2'"),
         ({"queries": [{"_id": "p", "text": "a"}]}, r"qrels\.tsv:2: there is no query 'q'"),
@@ -255,7 +255,7 @@ def test_a_set_of_the_hub_is_read_as_a_folder_is(hub):
     ("configs", "message"),
     [
         ({"default": ("test", JUDGED)}, "has the configurations default, but a search set on the Hub has"),
-        ({"corpus": ("corpus", CORPUS * 2)}, "user/found, corpus, row 3: the _id 'd1' stands there twice"),
+        ({"corpus": ("corpus", CORPUS * 2)}, "user/found, corpus, row 3: the _id 'd1' is given twice"),
         ({"qrels": ("test", [{"query-id": "q1", "score": 1}])}, "qrels, row 1 has no 'corpus-id'"),
     ],
 )

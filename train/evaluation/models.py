@@ -1,4 +1,4 @@
-"""What is measured: BM25, a model, or the fusion of both, each able to do a task and to tell how it was done.
+"""The systems under evaluation: BM25, a model, or the fusion of both.
 
 Contract: `Subject.search` gives a ranker for a search task and `Subject.classify` figures for a classification task,
 both with facts about the run: input lengths, and how many texts were longer and therefore cut. A model is opened when
@@ -122,7 +122,7 @@ class Model:
         """See `Subject`.
 
         Raises:
-            ValueError: the model can not be opened, or can not take inputs of these lengths.
+            ValueError: the model cannot be opened, or cannot take inputs of these lengths.
         """
         query, document = self._length(treatment.query_max_length, treatment), self._document_length(treatment)
         encoder = Encoder(self.opened, self.batch_size, document, False, query)
@@ -149,7 +149,7 @@ class Model:
         """See `Subject`.
 
         Raises:
-            ValueError: the model can not be opened or trained.
+            ValueError: the model cannot be opened or trained.
         """
         key = [self.hash, f"pooled, {self._document_length(treatment)} tokens", str(package_versions())]
 
@@ -172,7 +172,7 @@ class Model:
         """Let the model cut its inputs as documents for a while; gives the length in tokens, None if there is none.
 
         Raises:
-            ValueError: the model can not take inputs of this length.
+            ValueError: the model cannot take inputs of this length.
         """
         length, longest = self._document_length(treatment), longest_input(self.opened)
         if length and longest and length > longest:
@@ -234,7 +234,7 @@ def subjects(sources: Sequence[str], store: Store, batch_size: int) -> list[Subj
         batch_size: texts per batch.
 
     Raises:
-        ValueError: there is no such model, or one stands there twice.
+        ValueError: there is no such model, or one is given twice.
     """
     models = [source.removeprefix(FUSED) for source in sources]
     for kind in (False, True):  # a model may stand there alone, and fused
@@ -255,11 +255,11 @@ def short_names(models: Sequence[str]) -> list[str]:
     """Names of models: of a folder the last part of its path, or as many as tell it from the others; else as given.
 
     Raises:
-        ValueError: a model stands there twice.
+        ValueError: a model is given twice.
     """
     parts = [Path(model).resolve().parts if Path(model).is_dir() else (model,) for model in models]
     if twice := next((model for model, own in zip(models, parts, strict=True) if parts.count(own) > 1), None):
-        raise ValueError(f"the model {twice} stands there twice: name it once")
+        raise ValueError(f"the model {twice} is given twice: name it once")
 
     def name(own: tuple[str, ...]) -> str:
         for length in range(1, len(own) + 1):

@@ -109,7 +109,7 @@ class ContrastConfig:
         eval_pairs: search among at most this many held-out functions in an evaluation.
         logging_steps: steps between log lines.
         num_workers: processes that tokenize batches for each device; 0 works in the main process.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for sentence-transformers' SentenceTransformerTrainingArguments, key=value.
     """
 
@@ -241,7 +241,7 @@ class FinetuneConfig:
             not given.
         seed: seed of the held-out rows, the new weights, the batches and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for the TrainingArguments of transformers or, for retrieval, those of
             sentence-transformers, key=value.
     """
@@ -316,7 +316,7 @@ class PretrainConfig:
             masked language model of transformers, with its own tokenizer as tokenizer. Ours grows with a larger
             num_hidden_layers in model: the blocks that the folder lacks are new.
         head_only: train the prediction head of such a language model alone, where its checkpoint has none.
-        freeze_token_embeddings: train all weights but those of the tokens, which another training has found.
+        freeze_token_embeddings: freeze the token embeddings, for example those of an earlier run.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
@@ -345,7 +345,7 @@ class PretrainConfig:
         logging_steps: steps between log lines.
         num_workers: processes that prepare rows, and that load batches for each device; 0 works in the main process.
         shards: folder for the prepared rows, for use by several runs; inside `<output>.run` if not given.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for transformers' TrainingArguments, key=value.
     """
 

@@ -117,7 +117,7 @@ class BimodalTrainer(SentenceTrainer):
         }
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> float:  # type: ignore[override]
-        """Count one forward and one backward pass of the encoder; that gradient caching repeats one is our affair."""
+        """Count one forward and one backward pass; the extra forward pass of gradient caching is not counted."""
         sides = ({key: inputs[f"{side}_{key}"] for key in ("input_ids", "attention_mask")} for side in SIDES)
         return sum(training_flops(self.encoder_config, side) for side in sides)
 

@@ -2,7 +2,7 @@
 
 Contract: `harvest` reads the packages one after another, hands their files to worker processes and writes, for each
 package, `files/` and `functions/` (Parquet, in the order of the package) and `counts.json`. A package whose folder is
-there is not read again, so that a killed run goes on at the package where it was. `Harvested` opens one.
+there is not read again, so that a killed run resumes at the package where it was. `Harvested` opens one.
 
 Invariants: what a package gives depends on the package and the rules only. Memory holds some files a worker and the
 rows of one part, however large the package is.

@@ -183,7 +183,7 @@ class _Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         if tokenizer.eos_token_id is None:
-            raise ValueError("the tokenizer has no end token (eos_token): documents can not be told apart")
+            raise ValueError("the tokenizer has no end token (eos_token): documents cannot be distinguished")
         self.tokenizer = tokenizer
         self.capacity = max_length - 1
         pieces = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
