@@ -85,6 +85,11 @@ COMMANDS = {
         "stages.contrast:main",
         "Stage II: contrastive learning on (text, code) pairs",
     ),
+    "distill": Command(
+        "stages.configs:DistillConfig",
+        "stages.distill:main",
+        "a static encoder out of another: a table of token vectors",
+    ),
     "finetune": Command(
         "stages.configs:FinetuneConfig",
         "stages.finetune:main",

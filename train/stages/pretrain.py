@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
+from open_codesage.modeling.attention_codesage import takes_listed
 from open_codesage.tokenization.languages import resolve_language
 from open_codesage.tokenization.tokenizer import forget_calls
 from torch import Tensor, nn
@@ -32,6 +33,7 @@ from transformers import (
     AutoTokenizer,
     EvalPrediction,
     IntervalStrategy,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Trainer,
@@ -50,7 +52,7 @@ from ..corpus.corpus import Corpus
 from ..corpus.mixture import limit_languages, mix_languages
 from .callbacks.preemption import Preemption
 from .callbacks.stopping import require_finite
-from .callbacks.throughput import measured_peak, training_flops
+from .callbacks.throughput import measured_peak, work
 from .configs import PretrainConfig
 from .data.masking import IdentifierMaskingCollator
 from .data.masks import IGNORED
@@ -60,7 +62,7 @@ from .pretrain_native import COLUMNS as TEXT_COLUMNS
 from .pretrain_native import initial_native_model, is_native, masked_lm_loss, text_collator
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .starting_point import local_folder
-from .trainer import UNBOUNDED, UndisturbedTraining, length_of, timekeepers, trainer_arguments
+from .trainer import UNBOUNDED, CountedTraining, UndisturbedTraining, length_of, timekeepers, trainer_arguments
 
 EVALUATION_SEED = 0
 """Evaluations have the masks of the paper, the same in every run, so that runs with other masks can be compared."""
@@ -72,7 +74,7 @@ COMPUTED = {
 }  # fmt: skip
 
 
-class DenoisingTrainer(UndisturbedTraining, Trainer):
+class DenoisingTrainer(CountedTraining, UndisturbedTraining, Trainer):
     """The Trainer with exact evaluation losses, exact counts of model FLOPs, and its rows in the order of the dataset.
 
     Args:
@@ -121,13 +123,17 @@ class DenoisingTrainer(UndisturbedTraining, Trainer):
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> float:
         """Count as the MFU is defined, not by the size of the padded batch."""
-        return training_flops(self.model.config, inputs)
+        return self.count(work(inputs))
+
+    @property
+    def counted_config(self) -> PreTrainedConfig:
+        """Configuration of the encoder."""
+        return self.model.config
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log with the epoch of the data; the dataset is one long stream, of which the Trainer sees a single epoch."""
         require_finite(logs, self.state.global_step)
         self.state.epoch = self.state.global_step * self.get_total_train_batch_size(self.args) / self.rows
-        # Given the start time, the Trainer would add its own tokens per second, evaluation and saving included.
         super().log(logs)
 
 
@@ -166,11 +172,14 @@ def _train(
             files["train"] = limit_languages(files["train"], config.max_megabytes, config.seed)
         files["train"] = mix_languages(files["train"], config.language_exponent, config.seed)
     native = is_native(config.init_from)
+    if native and config.fixed_shapes:
+        raise ValueError("fixed_shapes is for our own encoder, not for one that others have made: leave it out")
     model = initial_native_model(config, tokenizer, report) if native else initial_model(config, tokenizer)
     if config.steps == 0:
         if args.should_save:
             _write_untrained(model, tokenizer, run)
         return
+    model.set_attn_implementation(config.attention)
     model.get_input_embeddings().requires_grad_(not config.freeze_token_embeddings)
     if config.head_only:
         if not native:
@@ -200,6 +209,10 @@ def _train(
         f"{length_of(config, args.max_steps)} of {config.batch_size} rows, "
         f"peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
     )
+    if config.fixed_shapes:
+        dtype = torch.bfloat16 if config.bf16 else torch.float32
+        kernel = takes_listed(model.config, args.device, dtype, training=True)
+        report(f"Stage I: documents are told apart by {'a kernel for variable lengths' if kernel else 'masks'}")
     preemption = Preemption()
     callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = DenoisingTrainer(
@@ -224,7 +237,7 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
     settled = {
         "torch_compile": config.compile,
         "train_sampling_strategy": "sequential",
-        "include_num_input_tokens_seen": "non_padding",
+        "include_num_input_tokens_seen": "no",
         "remove_unused_columns": False,
         "label_names": ["labels"],
     }
@@ -320,9 +333,8 @@ def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, native
     if native:
         return text_collator(config, tokenizer, config.seed, **masks)
     # Compiled code is made for one shape.
-    return IdentifierMaskingCollator(
-        tokenizer, seed=config.seed, length=config.max_length if config.compile else None, **masks
-    )
+    length = config.max_length if config.compile or config.fixed_shapes else None
+    return IdentifierMaskingCollator(tokenizer, config.seed, length=length, listed=config.fixed_shapes, **masks)
 
 
 def _evaluation_collators(
