@@ -237,6 +237,8 @@ class DistillConfig:
         num_workers: processes that make the forms of the pairs; 0 works in the main process.
     """
 
+    free: ClassVar[tuple[str, ...]] = ("output", "num_workers", "logging_steps")
+
     teacher: str
     corpus: Path
     output: Path
