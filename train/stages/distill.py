@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.identity import identify
@@ -46,8 +47,6 @@ from .configs import DistillConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
 from .distillation import TEMPERATURE, TeacherVectors, similarity_distance
 from .losses import HardNegativeContrastiveLoss
-
-FREE = {"output", "num_workers", "logging_steps"}
 
 _RARE = 1e-4
 """A token of this frequency starts with half of its teacher's vector (SIF; Arora et al., ICLR 2017)."""
@@ -106,7 +105,7 @@ def main(config: DistillConfig) -> Path:
     Raises:
         ValueError: the teacher can not be opened or its tokenizer not widened, or the corpus fills no batch.
     """
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
     settings["teacher"] = identify(config.teacher).hash
     run = Run(config.output, settings, LOG)

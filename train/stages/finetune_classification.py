@@ -158,7 +158,7 @@ def _open(config: FinetuneConfig, names: list[str]) -> tuple[PreTrainedTokenizer
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
         model = AutoModelForSequenceClassification.from_pretrained(where, **options, **_head(names))
     except (OSError, ValueError) as error:
-        raise ValueError(f"model {config.model} can not be opened: {error}") from error
+        raise ValueError(f"model {config.model} cannot be opened: {error}") from error
     tokenizer.model_max_length = longest_input(config, model.config, tokenizer.model_max_length)
     return tokenizer, model
 
