@@ -38,7 +38,7 @@ TRAINING_RECORD = "training.json"
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
 DISTILLATION = "Distillation: the similarities that a teacher sees, and contrastive learning on pairs"
 TUNING = "Fine-tuning: contrastive learning on pairs of text and answer"
-RUN_FACTS = ("steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
+RUN_FACTS = ("teacher", "steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
 TAGS = ("sentence-transformers", "transformers", "feature-extraction", "code", "code-search", "codesage", "custom_code")
 STATIC_TAGS = ("static-embeddings", "model2vec")
 
