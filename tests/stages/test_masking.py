@@ -352,7 +352,7 @@ def test_rows_of_lists_and_a_row_of_one_end_token(tokenizer):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mask_rate": 1.5}, "mask_rate must be between 0 and 1, not 1.5"),
+        ({"mask_rate": 1.5}, "mask_rate must be at least 0 and at most 1, not 1.5"),
         ({"mask_rate": (0.5, 0.1)}, "lowest, highest"),
         ({"deobfuscation_share": -0.1}, "deobfuscation_share"),
         ({"identifier_share": 2}, "identifier_share"),

@@ -62,7 +62,7 @@ def require_sound(folder: Path) -> None:
         ValueError: the faults, each with its file.
     """
     if problems := faults(folder):
-        raise ValueError(f"{folder} can not be opened as a model:\n  " + "\n  ".join(problems))
+        raise ValueError(f"{folder} cannot be opened as a model:\n  " + "\n  ".join(problems))
     if (folder / ADAPTER).is_file():
         base = read_object(folder / ADAPTER).get("base_model_name_or_path")
         if not isinstance(base, str) or not base:
@@ -82,14 +82,14 @@ def require_sound_download(model: str) -> Path:
         The folder of its files. Who opens the id, opens it with `local_files_only`: a library would fetch the rest.
 
     Raises:
-        ValueError: it can not be fetched, or has faults, each with its file.
+        ValueError: it cannot be fetched, or has faults, each with its file.
     """
     from huggingface_hub import snapshot_download
 
     try:
         folder = snapshot_download(model, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"])
     except (OSError, ValueError) as error:
-        reason = f"There is no such folder, and as a Hub id it can not be opened: {error}"
+        reason = f"There is no such folder, and as a Hub id it cannot be opened: {error}"
         raise ValueError(f"model {model}: {reason}") from error
     require_sound(Path(folder))
     return Path(folder)
@@ -129,7 +129,7 @@ def require_sound_tokenizer(folder: Path) -> None:
         objects, problems = {}, [str(error)]
     problems = problems or tokenizer_faults(folder, objects.get(CONFIG, {}), objects.get(TOKENIZER_CONFIG, {}))
     if problems:
-        raise ValueError(f"{folder} can not be opened as a tokenizer:\n  " + "\n  ".join(problems))
+        raise ValueError(f"{folder} cannot be opened as a tokenizer:\n  " + "\n  ".join(problems))
 
 
 def faults(folder: Path) -> list[str]:

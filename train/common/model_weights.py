@@ -232,6 +232,6 @@ def value_faults(file: Path) -> Iterator[str]:
     with safe_open(file, framework="pt") as weights:
         for name in weights.keys():  # noqa: SIM118 (safe_open is no mapping)
             tensor = weights.get_tensor(name)
-            # Eight-bit formats can not be asked; those of our own models are never that narrow.
+            # Eight-bit formats cannot be asked; those of our own models are never that narrow.
             if tensor.is_floating_point() and tensor.itemsize > 1 and not torch.isfinite(tensor).all():
                 yield f"{file}: {name} holds NaN or Inf; take a checkpoint from before it diverged"

@@ -3,8 +3,8 @@
 Contract: `model_card` fills `model_cards/template.md`. Every figure of the card is read from a record: the corpus
 folder, `training.json` of the stages, `results.json` of the evaluations, the encoder's config.
 
-Invariant: what was not recorded is said to be "not recorded". No figure is written by hand, but for the notes of the
-one who exports.
+Invariant: what was not recorded is said to be "not recorded". No figure is written by hand, except in
+the exporter's notes.
 """
 
 import math
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..common import markdown
 from ..common.identity import folder_hash
 from ..common.static_model import is_static
 from ..common.untrusted import read_object
@@ -73,7 +74,7 @@ class Evaluation:
         """Read the record that `open-codesage evaluate` writes.
 
         Raises:
-            ValueError: the file can not be read or lacks a field.
+            ValueError: the file cannot be read or lacks a field.
         """
         record = read_results(path)
         try:
@@ -160,7 +161,7 @@ def model_card(
         native: what else is told about an encoder whose code is part of transformers.
 
     Raises:
-        ValueError: a record can not be read; the message names it.
+        ValueError: a record cannot be read; the message names it.
     """
     ours, others = [], [evaluation for path in config.baselines for evaluation in Evaluation.read(path)]
     for path in config.metrics:
@@ -281,7 +282,7 @@ def _label(text: str) -> str:
 
 def _cell(value: Any) -> str:
     """Put a value of a record into a cell of a Markdown table."""
-    return " ".join(_label(str(value)).split()).replace("|", r"\|")
+    return markdown.cell(_label(str(value)))
 
 
 def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
@@ -329,7 +330,7 @@ def _notes(path: Path | None) -> str:
     try:
         return path.read_text(encoding="utf-8").strip() if path else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} can not be read as notes for the card: {error}") from error
+        raise ValueError(f"{path} cannot be read as notes for the card: {error}") from error
 
 
 def _training_facts(path: Path) -> dict[str, str]:
@@ -351,7 +352,7 @@ def tuning_facts(folder: Path) -> dict[str, Any] | None:
     """What the record of `finetune` tells for a card: `settings`, and `metrics` by rows and model; None without one.
 
     Raises:
-        ValueError: the record can not be read.
+        ValueError: the record cannot be read.
     """
     path = folder / TRAINING_RECORD
     if not path.is_file():

@@ -162,7 +162,7 @@ def _classes(tree: ast.Module) -> set[str]:
 
 
 def _foreign_imports(tree: ast.Module, folder: Path) -> Iterator[str]:
-    """Yield imports that a machine without open-codesage can not satisfy."""
+    """Yield imports that a machine without open-codesage cannot satisfy."""
     at_hand = {*sys.stdlib_module_names, "torch", "transformers"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -183,7 +183,7 @@ def _tokenizer_problems(folder: Path) -> list[str]:
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except LOADING_ERRORS as error:
-        return [f"{where} can not be opened: {error}"]
+        return [f"{where} cannot be opened: {error}"]
     model = read_object(folder / "config.json")
     problems = []
     if "auto_map" in read_object(folder / "tokenizer_config.json"):
@@ -214,7 +214,7 @@ def _embedding_problems(folder: Path) -> list[str]:
     try:
         sentence_model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     except LOADING_ERRORS as error:
-        return [f"{folder} can not be opened as a SentenceTransformer: {error}"]
+        return [f"{folder} cannot be opened as a SentenceTransformer: {error}"]
     encoder, tokenizer = sentence_model[0].auto_model, sentence_model.tokenizer
     embeddings = sentence_model.encode(list(PROBES), convert_to_tensor=True)
     batch = tokenizer(list(PROBES), padding=True, truncation=True, return_tensors="pt")

@@ -119,7 +119,7 @@ class ExportConfig:
 class PublishConfig:
     """Put a Hub folder on the Hugging Face Hub in one commit, checked before and after.
 
-    A run that failed or was stopped leaves nothing half-published; the same command goes on. The token is the one of
+    A run that failed or was stopped leaves nothing half-published; the same command resumes. The token is the one of
     `hf auth login`, or of the environment variable HF_TOKEN.
 
     Attributes:

@@ -30,7 +30,7 @@ def main(config: ExportConfig) -> Path:
         The folder, `config.output`.
 
     Raises:
-        ValueError: the model, a record for the card or the output folder can not be used; the message says what to do.
+        ValueError: the model, a record for the card or the output folder cannot be used; the message says what to do.
     """
     from ..common.console import say
     from ..common.static_model import is_static
@@ -194,7 +194,7 @@ def _open(model: Path) -> "SentenceTransformer":
         raise ValueError(f"{model} is not a model folder (no config.json): give the output of `pretrain` or `contrast`")
     require_safetensors(model)
     if problems := weight_problems(model):
-        raise ValueError("these weights can not be exported:\n  " + "\n  ".join(problems))
+        raise ValueError("these weights cannot be exported:\n  " + "\n  ".join(problems))
     arguments = {"dtype": torch.float32, "use_safetensors": True}
     if not (model / "modules.json").is_file():
         encoder = Transformer(str(model), model_kwargs=arguments)

@@ -34,7 +34,7 @@ def open_sentence_model(model: str) -> SentenceTransformer:
         model: folder or Hub id.
 
     Raises:
-        ValueError: it can not be opened.
+        ValueError: it cannot be opened.
     """
     folder = Path(model)
     if not folder.exists():
@@ -49,7 +49,7 @@ def open_sentence_model(model: str) -> SentenceTransformer:
         # `dtype` does not reach a table of token vectors.
         return SentenceTransformer(model, model_kwargs=options, local_files_only=True).float()
     except LOADING_ERRORS as error:
-        raise ValueError(f"model {model} can not be opened: {error}") from error
+        raise ValueError(f"model {model} cannot be opened: {error}") from error
 
 
 def longest_input(model: SentenceTransformer) -> int | None:
@@ -117,7 +117,7 @@ class Encoder:
         query_max_length: the same of queries; `max_length` if None.
 
     Raises:
-        ValueError: the model can not be opened, can not take inputs of this length, or gives no embedding of a text.
+        ValueError: the model cannot be opened, cannot take inputs of this length, or gives no embedding of a text.
     """
 
     def __init__(

@@ -177,7 +177,7 @@ def _floats(values: npt.NDArray[Any]) -> Floats:
 
 
 def _read_safetensors(file: Path) -> dict[str, npt.NDArray[Any]]:
-    """Tensors of floats in a file, mapped into memory; numpy has no bfloat16, so safetensors can not give them."""
+    """Tensors of floats in a file, mapped into memory; numpy has no bfloat16, so safetensors cannot give them."""
     stored_shapes(file)  # the library checks the header
     data = np.memmap(file, np.uint8, mode="r")
     length = int(data[:8].view("<u8")[0])

@@ -6,7 +6,7 @@ out. Importing this module loads neither torch nor transformers.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from open_codesage.tokenization.languages import resolve_language
 
@@ -112,9 +112,14 @@ class ContrastConfig:
         eval_pairs: search among at most this many held-out functions in an evaluation.
         logging_steps: steps between log lines.
         num_workers: processes that tokenize batches for each device; 0 works in the main process.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for sentence-transformers' SentenceTransformerTrainingArguments, key=value.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("pairs", "loss", "gamma_gradient", "hardness_mode", "hardness_strength")
+    free: ClassVar[tuple[str, ...]] = (
+        "output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers", "attention",
+    )  # fmt: skip
 
     model: Path
     corpus: Path
@@ -232,6 +237,8 @@ class DistillConfig:
         num_workers: processes that make the forms of the pairs; 0 works in the main process.
     """
 
+    free: ClassVar[tuple[str, ...]] = ("output", "num_workers", "logging_steps")
+
     teacher: str
     corpus: Path
     output: Path
@@ -316,10 +323,12 @@ class FinetuneConfig:
             not given.
         seed: seed of the held-out rows, the new weights, the batches and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for the TrainingArguments of transformers or, for retrieval, those of
             sentence-transformers, key=value.
     """
+
+    free: ClassVar[tuple[str, ...]] = ("output", "resume", "merge")
 
     model: str
     data: str
@@ -389,7 +398,7 @@ class PretrainConfig:
             masked language model of transformers, with its own tokenizer as tokenizer. Ours grows with a larger
             num_hidden_layers in model: the blocks that the folder lacks are new.
         head_only: train the prediction head of such a language model alone, where its checkpoint has none.
-        freeze_token_embeddings: train all weights but those of the tokens, which another training has found.
+        freeze_token_embeddings: freeze the token embeddings, for example those of an earlier run.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
@@ -422,9 +431,15 @@ class PretrainConfig:
         logging_steps: steps between log lines.
         num_workers: processes that prepare rows, and that load batches for each device; 0 works in the main process.
         shards: folder for the prepared rows, for use by several runs; inside `<output>.run` if not given.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for transformers' TrainingArguments, key=value.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("highest_mask_rate", "identifier_share", "random_share", "keep_share")
+    free: ClassVar[tuple[str, ...]] = (
+        "output", "shards", "resume", "save_steps", "eval_steps", "eval_rows", "logging_steps", "num_workers",
+        "device_batch_size", "compile", "fixed_shapes", "attention",
+    )  # fmt: skip
 
     corpus: Path
     tokenizer: Path

@@ -41,6 +41,7 @@ from transformers import (
     set_seed,
 )
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.identity import identify
@@ -64,9 +65,6 @@ from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
 from .starting_point import local_folder, open_starting_point
 from .trainer import UNBOUNDED, CountedTraining, SentenceTrainer, timekeepers, trainer_arguments
-
-# What may change between an interruption and its continuation: it does not change what is learnt.
-FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers", "attention"}
 
 SIDES = ("text", "code")
 
@@ -118,7 +116,7 @@ class BimodalTrainer(CountedTraining, SentenceTrainer):
         }
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> float:  # type: ignore[override]
-        """Count one forward and one backward pass of the encoder; that gradient caching repeats one is our affair."""
+        """Count one forward and one backward pass; the extra forward pass of gradient caching is not counted."""
         sides = ({key: inputs[f"{side}_{key}"] for key in ("input_ids", "attention_mask")} for side in SIDES)
         return self.count(torch.stack([work(side) for side in sides]).sum(0))
 
@@ -129,8 +127,10 @@ class BimodalTrainer(CountedTraining, SentenceTrainer):
 
 
 class _Epochs(TrainerCallback):
-    """Tells the epoch to the sampler, which the Trainer fails to tell when processes go on in its middle, and to the
-    collator, before the processes of the loader take a copy of it."""
+    """Tells the sampler and the collator the epoch, the latter before the processes of the loader take a copy of it.
+
+    The Trainer fails to tell the sampler when several processes go on in the middle of an epoch.
+    """
 
     def __init__(self, batches: PairBatchSampler, collator: PairCollator) -> None:
         self.batches, self.collator = batches, collator
@@ -275,7 +275,7 @@ def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingAr
 def _settings(config: ContrastConfig) -> dict[str, Any]:
     """Everything that the result depends on. Data count by their contents, wherever they lie."""
     folder = local_folder(config.model)
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
     settings["model"] = digest(*sorted(folder.rglob("*.safetensors")))
     settings["teacher"] = config.teacher and identify(config.teacher).hash

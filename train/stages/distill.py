@@ -31,6 +31,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerFast
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.identity import identify
@@ -48,8 +49,6 @@ from .configs import DistillConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
 from .distillation import TEMPERATURE, TeacherVectors, similarity_distance
 from .losses import HardNegativeContrastiveLoss
-
-FREE = {"output", "num_workers", "logging_steps"}
 
 _RARE = 1e-4
 """A token of this frequency starts with half of its teacher's vector (SIF; Arora et al., ICLR 2017)."""
@@ -109,7 +108,7 @@ def main(config: DistillConfig) -> Path:
         ValueError: the teacher can not be opened or its tokenizer not widened, the corpus fills no batch, or the
             training diverges.
     """
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
     settings["teacher"] = identify(config.teacher).hash
     run = Run(config.output, settings, LOG)

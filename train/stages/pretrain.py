@@ -12,7 +12,6 @@ evaluation does not advance the generators that training uses. The evaluation lo
 for any batch size and number of devices.
 """
 
-import dataclasses
 import hashlib
 import math
 import re
@@ -42,6 +41,7 @@ from transformers import (
     set_seed,
 )
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.model_folder import require_sound_tokenizer
@@ -63,13 +63,6 @@ from .pretrain_native import initial_native_model, is_native, masked_lm_loss, te
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .starting_point import local_folder
 from .trainer import UNBOUNDED, CountedTraining, UndisturbedTraining, length_of, timekeepers, trainer_arguments
-
-# What may change between an interruption and its continuation: it does not change what is learnt.
-FREE = {
-    "output", "shards", "resume", "save_steps", "eval_steps", "eval_rows", "logging_steps", "num_workers",
-    "device_batch_size", "compile", "fixed_shapes", "attention",
-}  # fmt: skip
-
 
 EVALUATION_SEED = 0
 """Evaluations have the masks of the paper, the same in every run, so that runs with other masks can be compared."""
@@ -262,7 +255,7 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
 
 def _settings(config: PretrainConfig) -> dict[str, Any]:
     """Everything that the result depends on. Data count by their contents, wherever they lie."""
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("files/*.parquet")), config.corpus / "held_out.json")
     settings["tokenizer"] = digest(config.tokenizer / "tokenizer.json")
     if config.init_from is not None:
@@ -305,15 +298,14 @@ def _is_new(name: str, config: PretrainConfig) -> bool:
     return block is not None and int(block[1]) >= before
 
 
-def _rows_folder(config: PretrainConfig, run: Run) -> Path:
-    """Return the folder for rows of this origin."""
+def _rows_origin(config: PretrainConfig, run: Run) -> str:
+    """Return a hash of what the rows come from, without reading the corpus again."""
     origin = [run.settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
     if config.language_exponent != 1:
         origin += [config.language_exponent, config.seed]
     if config.max_megabytes is not None:
         origin += [config.max_megabytes, config.seed, "limited"]
-    name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
-    return (config.shards or run.folder / "shards") / name
+    return hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
 
 
 def _prepared(
@@ -323,8 +315,9 @@ def _prepared(
 
     Files are parsed in processes of their own: one that crashes or hangs a parser costs only its identifiers.
     """
-    folder = _rows_folder(config, run) / split
-    return prepare_shards(files[split], tokenizer, config.max_length, folder, max(1, config.num_workers))
+    origin = _rows_origin(config, run)
+    folder = (config.shards or run.folder / "shards") / origin / split
+    return prepare_shards(files[split], tokenizer, config.max_length, folder, max(1, config.num_workers), origin)
 
 
 def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, native: bool) -> Callable[[list[Any]], Any]:

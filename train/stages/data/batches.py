@@ -1,4 +1,4 @@
-"""What a batch of Stage II is: which pairs stand in it, and which form of their summary and code.
+"""Builds the batches of Stage II: chooses the pairs, and the form of each summary and function.
 
 Contract: `PairBatchSampler` is a batch sampler and `PairCollator` a data collator of the sentence-transformers trainer,
 for a dataset with the text columns summary, nameless_summary, documentation, code and hard_positive, and language.
@@ -86,7 +86,7 @@ class PairBatchSampler(DefaultBatchSampler):
         left_out: languages with too few different pairs for one batch, and their numbers of pairs.
 
     Raises:
-        ValueError: the dataset has no language column though languages are to be kept apart, or can not fill one batch.
+        ValueError: the dataset has no language column though languages are to be kept apart, or cannot fill one batch.
     """
 
     def __init__(
