@@ -290,7 +290,7 @@ def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
     if is_static(config.model):
         path = config.model / TRAINING_RECORD
         settings = _training_facts(path) if path.is_file() else None
-        return [{"title": DISTILLATION, "settings": settings, "skipped": ""}]
+        return [{"title": TUNING if "task" in (settings or {}) else DISTILLATION, "settings": settings, "skipped": ""}]
     second = (config.model / "modules.json").is_file()
     folders = {"Stage I": config.stage_one if second else config.model, "Stage II": config.model if second else None}
     stages = []
