@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def median_milliseconds(step: Callable[[], None], device: torch.device, repetiti
             step()
             mark.record()
         wait(device)
-        times = [one.elapsed_time(other) for one, other in zip(marks[:-1], marks[1:], strict=True)]
+        times = [one.elapsed_time(other) for one, other in pairwise(marks)]
     else:
         for _ in range(repetitions):
             start = time.perf_counter()
@@ -205,6 +206,7 @@ def stage_two(
 
 
 def main() -> int:
+    """Measure what there is time for; write the file after each measurement."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--tiny", action="store_true", help="rehearse in small on a CPU")
@@ -245,15 +247,18 @@ def main() -> int:
                 entry["tokens_per_second"] = 1000 * entry["tokens"] / entry["milliseconds"]
                 if not tiny:
                     entry["gigabytes"] = torch.cuda.max_memory_allocated(device) / 1e9
-            except Exception:
+            except Exception:  # noqa: BLE001  whatever it is, it is recorded, and the program fails at the end
                 entry["error"] = traceback.format_exc()
             step = prepare = None  # type: ignore[assignment]
             if not tiny:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats(device)
         options.output.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
-        told = entry.get("error", "").strip().splitlines()[-1:] or [f"{entry['milliseconds']:.1f} ms, MFU {entry['mfu']:.1%}"]
-        print(f"{name}: {told[0]}", flush=True)
+        if "error" in entry:
+            told = entry["error"].strip().splitlines()[-1]
+        else:
+            told = f"{entry['milliseconds']:.1f} ms, MFU {entry['mfu']:.1%}, first step {entry['first_seconds']:.0f} s"
+        print(f"{name}: {told}", flush=True)
     return int(any("error" in entry for entry in results["measurements"].values()))
 
 

@@ -211,8 +211,13 @@ class CodeSageModel(CodeSagePreTrainedModel):
 
         kept = numbers = None
         documents: Documents | ListedDocuments | None = None
-        listed = position_ids is not None and cu_seq_lens_q is not None and max_length_q is not None
-        if listed and self._takes_listed(inputs):
+        if (
+            position_ids is not None
+            and cu_seq_lens_q is not None
+            and max_length_q is not None
+            and self._takes_listed(inputs)
+        ):
+            self._check_length(max_length_q)
             documents = ListedDocuments(cu_seq_lens_q, max_length_q, rows)
             kept = None if attention_mask is None else attention_mask.bool()
             positions = position_ids.expand(rows, -1)
@@ -226,8 +231,6 @@ class CodeSageModel(CodeSagePreTrainedModel):
             numbers = number_documents(positions, kept)
         if documents is None:
             self._check_positions(positions, given=position_ids is not None, tracing=tracing)
-        else:
-            self._check_length(max_length_q)
 
         flash = is_flash_attention_requested(self.config)
         if numbers is not None and (flash or (self.config._attn_implementation == "sdpa" and not tracing)):

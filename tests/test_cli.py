@@ -1,6 +1,7 @@
 """The command line: light help, exit statuses, one-line errors."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,11 @@ def test_errors_of_a_step_are_status_one_and_one_line(tmp_path, capsys):
     assert "missing" in error
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_no_command_lets_jax_take_the_gpu(monkeypatch, capsys):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("USE_JAX", "1")
+    assert cli.main(["--help"]) == 0
+    assert os.environ["JAX_PLATFORMS"] == "cpu"
+    assert os.environ["USE_JAX"] == "1"  # who wants it has it

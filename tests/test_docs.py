@@ -8,6 +8,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 import yaml
@@ -89,3 +90,30 @@ def test_the_script_for_any_encoder_runs_as_it_is_printed(tmp_path, monkeypatch)
     before = load_file(tmp_path / "answerdotai" / "ModernBERT-base" / "model.safetensors")
     after = load_file(tmp_path / "out" / "model.safetensors")
     assert not torch.equal(before["model.layers.0.attn.Wqkv.weight"], after["model.layers.0.attn.Wqkv.weight"])
+
+
+def test_the_script_for_any_encoder_also_compiles_and_pushes(tmp_path, monkeypatch):
+    """With the arguments of the Trainer for both, against the stand-in of the Hub."""
+    page = (DOCS / "any-encoder.md").read_text(encoding="utf-8")
+    script = re.search(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)[1]
+    more = "max_steps=2, torch_compile=True, torch_compile_backend='eager', push_to_hub=True, hub_model_id='user/model'"
+    more += ", save_strategy='no', use_cpu=True"
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "add.py").write_text("def add(first, second):\n    return first + second\n" * 9)
+    encoders = runpy.run_path(str(Path(__file__).parent / "scripts" / "tiny_encoders.py"))
+    encoders["write"]("modernbert", tmp_path / "answerdotai" / "ModernBERT-base", ["def add(first, second): return"])
+    monkeypatch.chdir(tmp_path)
+    with runpy.run_path(str(Path(__file__).parent / "stand_in_hub.py"))["StandInHub"]() as hub:
+        for name, value in (("ENDPOINT", hub.url), ("HF_HUB_OFFLINE", False), ("HF_HUB_DISABLE_XET", True)):
+            monkeypatch.setattr(huggingface_hub.constants, name, value)
+        monkeypatch.setenv("HF_TOKEN", "hf_user")
+        exec(
+            compile(
+                script.replace("remove_unused_columns=False", f"remove_unused_columns=False, {more}"), page, "exec"
+            ),
+            names := {},
+        )
+        names["trainer"].push_to_hub()
+        pushed = hub.repos["user/model"].at("main").files
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == pushed["model.safetensors"]
+    assert isinstance(names["trainer"].model_wrapped, torch._dynamo.OptimizedModule)

@@ -187,7 +187,9 @@ def test_stage_two_learns_and_its_folder_opens(tmp_path, mini_batch):
     )
     curve = losses(tmp_path / "model")
     assert curve[-1] < curve[0] / 2
-    vectors = SentenceTransformer(str(tmp_path / "model")).encode(["merge the header of a file"], convert_to_tensor=True)
+    vectors = SentenceTransformer(str(tmp_path / "model")).encode(
+        ["merge the header of a file"], convert_to_tensor=True
+    )
     assert torch.isfinite(vectors).all()
 
 

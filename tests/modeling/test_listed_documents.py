@@ -102,7 +102,7 @@ def test_a_bound_over_the_table_is_refused(build, listed, kernel):
 
 
 def test_a_step_in_bf16_is_one_graph_without_questions_to_the_device(build, listed, kernel):
-    """As the Trainer wraps it: autocast, outputs in float32, `torch.compile`; lists of other contents, no other graph."""
+    """As the Trainer wraps it: autocast, outputs in float32, `torch.compile`. Other contents make no other graph."""
     padded, lists = listed
     eager = build("sdpa", CodeSageForMaskedLM).train()
     compiled = build("sdpa", CodeSageForMaskedLM, weights=eager).train()

@@ -81,6 +81,15 @@ def touch(folder):
         card.write("\nOne more sentence.\n")
 
 
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    """The folder of a BERT, which has no code."""
+    work = tmp_path_factory.mktemp("native")
+    encoders = runpy.run_path(str(SCRIPTS / "tiny_encoders.py"))
+    source = encoders["write"]("bert", work / "model", TEXTS)
+    return export(ExportConfig(source, work / "hub", base_model="somebody/encoder", base_license="mit"))
+
+
 # One commit
 
 
@@ -99,6 +108,24 @@ def test_a_folder_becomes_one_commit_and_a_second_run_has_nothing_to_send(export
     assert main(PublishConfig(exported, REPO)) == done
     assert writes(hub) == []
     assert capsys.readouterr().out.startswith(f"Nothing left to send: {done.url} holds the folder")
+
+
+OPEN = """
+import sys, numpy
+from sentence_transformers import SentenceTransformer
+numpy.save(sys.argv[1], SentenceTransformer("user/model", device="cpu").encode(["merge two files"]))
+"""
+
+
+def test_the_folder_of_an_encoder_of_others_is_published_and_opened_without_code(native, hub, tmp_path):
+    main(PublishConfig(native, REPO))
+    assert files(hub) == contents(native)
+    assert not [name for name in files(hub) if name.endswith(".py")]
+    environment = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", OPEN, tmp_path / "found.npy"]
+    subprocess.run(command, env=os.environ | environment, cwd=tmp_path, check=True)
+    expected = SentenceTransformer(str(native), device="cpu").encode(["merge two files"])
+    assert np.abs(np.load(tmp_path / "found.npy") - expected).max() < 1e-6
 
 
 def test_only_what_differs_is_sent_and_what_an_earlier_model_left_is_removed(folder, hub, unchecked, capsys):

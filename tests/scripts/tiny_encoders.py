@@ -19,7 +19,7 @@ from transformers import (
 )
 
 LENGTH = 48
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 48}
 ROBERTA = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -85,7 +85,13 @@ ARCHITECTURES = {
     "modernbert": (
         ModernBertConfig,
         byte_level,
-        {"max_position_embeddings": LENGTH, "global_attn_every_n_layers": 2, "local_attention": 16},
+        # A layer with global attention and one with local.
+        {
+            "max_position_embeddings": LENGTH,
+            "num_hidden_layers": 2,
+            "global_attn_every_n_layers": 2,
+            "local_attention": 16,
+        },
     ),
     "mpnet": (MPNetConfig, wordpiece, {"max_position_embeddings": LENGTH + 2}),
     "deberta-v2": (

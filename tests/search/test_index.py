@@ -201,6 +201,26 @@ def test_two_processes_may_index_one_tree_at_once(tree, updated):
     assert held(tree.parent / "index")[1] == (3, len(UNITS))
 
 
+def test_a_second_process_waits_and_then_reads_what_the_first_has_written(tree, opened, updated, embedded, monkeypatch):
+    with opened() as each:
+        lock = filelock.FileLock(tree.parent / "index" / "lock")
+        lock.acquire()
+        told = []
+
+        def finish(line):
+            """As if the first process wrote while the second waits, which has just said so."""
+            told.append(line)
+            lock.release()
+            updated()
+
+        monkeypatch.setattr(index, "note", finish)
+        update = each.update()
+        assert told == [f"another process indexes {tree}: waiting for it"]
+        assert (update.units, update.parsed, update.embedded) == (len(UNITS), 0, 0)
+        assert len(embedded) == len(UNITS)
+        assert {hit.path for hit in each.search("door", k=100)} == {"area.py", "pkg/Shop.java", "pkg/read.go"}
+
+
 def test_a_lock_that_is_not_given_back_ends_in_a_clear_message(tree, opened, monkeypatch, capsys):
     monkeypatch.setattr(index, "_LOCK_SECONDS", 0.1)
     with opened() as each:

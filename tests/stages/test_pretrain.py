@@ -268,7 +268,7 @@ def test_fixed_shapes_learn_the_same(folder, kernel, monkeypatch, capsys):
         monkeypatch.setattr(attention_codesage, "has_varlen_kernel", lambda *case: True)
     name = f"of-one-shape-{kernel}"
     main(steady(folder, name, save_steps=100, eval_steps=None, fixed_shapes=True))
-    assert ("a kernel for variable lengths" if kernel else "by masks") in capsys.readouterr().err
+    assert ("a kernel for variable lengths" if kernel else "by masks") in capsys.readouterr().out
     expected, found = curve(folder / "of-any-shape"), curve(folder / name)
     for step in range(1, 11):
         assert found[step]["loss"] == pytest.approx(expected[step]["loss"], rel=1e-4)

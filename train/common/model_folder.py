@@ -22,6 +22,7 @@ from .model_layout import (
     MODEL_CONFIG,
     MODULE_TYPES,
     SENTENCE_CONFIG,
+    STATIC,
     TRANSFORMER,
     Part,
     config_faults,
@@ -39,6 +40,7 @@ from .model_weights import (
     module_faults,
     stored_shapes,
     value_faults,
+    vocabulary,
     weight_faults,
     weight_files,
 )
@@ -162,7 +164,10 @@ def _part_faults(part: Part, root: Path) -> list[str]:
     if part.module != TRANSFORMER:
         if MODULE_TYPES[part.module].weights:
             problems = list(module_faults(part, config))
-            problems += tokenizer_faults(folder, {}, objects.get(TOKENIZER_CONFIG, {}))
+            if part.module == STATIC:  # sentence-transformers reads no config of it, but AutoModel does
+                problems += config_faults(folder / CONFIG, config, len(stored_shapes(folder / "model.safetensors")))
+            if not problems:
+                problems = tokenizer_faults(folder, vocabulary(part), objects.get(TOKENIZER_CONFIG, {}))
             problems = problems or list(value_faults(folder / "model.safetensors"))
         return problems
     read = [folder / ADAPTER_WEIGHTS] if adapter else weight_files(folder)

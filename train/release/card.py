@@ -21,6 +21,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..common import markdown
 from ..common.identity import folder_hash
+from ..common.static_model import is_static
 from ..common.untrusted import read_object
 from ..corpus.corpus import Corpus
 from ..evaluation.cosines import percentiles
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
 
 TRAINING_RECORD = "training.json"
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
+DISTILLATION = "Distillation: the similarities that a teacher sees, and contrastive learning on pairs"
 TUNING = "Fine-tuning: contrastive learning on pairs of text and answer"
-RUN_FACTS = ("steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
+RUN_FACTS = ("teacher", "steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
 TAGS = ("sentence-transformers", "transformers", "feature-extraction", "code", "code-search", "codesage", "custom_code")
+STATIC_TAGS = ("static-embeddings", "model2vec")
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def model_card(
         ours += own
         others += beside
     corpus = _corpus_facts(config)
-    title = config.model_id.rpartition("/")[2]
+    title, static = config.model_id.rpartition("/")[2], is_static(config.model)
     languages = [row["name"] for row in corpus["languages"]] if corpus else list(config.languages)
     results = [result for evaluation in ours for result in _model_index(evaluation)]
     metadata = ModelCardData(
@@ -174,7 +177,7 @@ def model_card(
         license=config.license,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
-        tags=[*(tag for tag in TAGS if native is None or tag != "custom_code"), *languages],
+        tags=[*(tag for tag in TAGS if native is None or tag != "custom_code"), *STATIC_TAGS * static, *languages],
         datasets=list(config.datasets) or None,
         base_model=converted_from or config.base_model,
         base_model_relation="finetune" if native else None,
@@ -193,7 +196,8 @@ def model_card(
         license=config.license,
         base_model=config.base_model,
         converted_from=converted_from,
-        dtype=config.dtype,
+        dtype="float16" if static else config.dtype,
+        static=static,
         onnx=config.onnx,
         int8=config.int8,
         special_tokens_as_text=special_tokens_as_text,
@@ -282,7 +286,11 @@ def _cell(value: Any) -> str:
 
 
 def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
-    """Collect what `training.json` of either stage tells."""
+    """Collect what `training.json` of either stage tells, or of the distillation into a static model."""
+    if is_static(config.model):
+        path = config.model / TRAINING_RECORD
+        settings = _training_facts(path) if path.is_file() else None
+        return [{"title": DISTILLATION, "settings": settings, "skipped": ""}]
     second = (config.model / "modules.json").is_file()
     folders = {"Stage I": config.stage_one if second else config.model, "Stage II": config.model if second else None}
     stages = []

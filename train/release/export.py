@@ -4,8 +4,8 @@ Contract: the Hub folder of our encoder opens through `AutoModel`, `AutoModelFor
 `AutoModelForSequenceClassification`, `AutoTokenizer` and `SentenceTransformer` with `trust_remote_code=True` where
 open-codesage is not installed, and gives the embeddings of the trained model. What it holds is listed in
 `layout.FILES`, and nothing else is in it; with `onnx` also `onnx_graph.GRAPH_FILES`, which give them in onnxruntime,
-and with one record of figures that record. Classifiers and encoders of transformers have layouts of their own, see
-`classifier` and `native`.
+and with one record of figures that record. Classifiers, encoders of transformers and static models have layouts of
+their own, see `classifier`, `native` and `static`.
 
 Invariants: the config says `dtype: float32` whatever is stored, so a CPU computes in float32. The folder is checked by
 `check.check_folder` before it gets its name: at `output` stands a whole, valid folder or what was there before.
@@ -33,12 +33,14 @@ def main(config: ExportConfig) -> Path:
         ValueError: the model, a record for the card or the output folder cannot be used; the message says what to do.
     """
     from ..common.console import say
+    from ..common.static_model import is_static
 
     parameters = write_hub_folder(config)
     size = (config.output / "model.safetensors").stat().st_size
     graphs = [f"{path.name} {path.stat().st_size / 1e6:,.1f} MB, " for path in sorted(config.output.glob("onnx/*"))]
     weights = f"{size / 1e6:,.1f} MB of weights, {''.join(graphs)}"
-    say(f"Export: {parameters:,} parameters as {config.dtype}, {weights}{config.output}")
+    dtype = "float16" if is_static(config.output) else config.dtype
+    say(f"Export: {parameters:,} parameters as {dtype}, {weights}{config.output}")
     return config.output
 
 
@@ -56,6 +58,7 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
         ValueError: as `main`.
     """
     from ..common.output import new_folder
+    from ..common.static_model import is_static
     from . import classifier
     from .check import check_folder
     from .layout import is_classifier, is_native
@@ -69,6 +72,8 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
     with new_folder(fresh) as folder:
         if is_classifier(config.model):
             parameters = classifier.write(config, folder)
+        elif is_static(config.model):
+            parameters = _write_static(config, folder)
         elif is_native(config.model):
             parameters = _write_native(config, folder)
         else:
@@ -108,6 +113,15 @@ def _write_native(config: ExportConfig, folder: Path) -> int:
     return parameters
 
 
+def _write_static(config: ExportConfig, folder: Path) -> int:
+    """Write the folder of a static model; returns the number of parameters."""
+    from . import static
+
+    parameters = static.write(config, folder)
+    _add_parts(config, folder)
+    return parameters
+
+
 def _add_parts(config: ExportConfig, folder: Path) -> None:
     """Add what was asked for besides the model: its figures, its graphs."""
     from ..common.output import RESULTS
@@ -143,10 +157,10 @@ def _recover(output: Path) -> None:
 def _replaces(config: ExportConfig) -> bool:
     """Say whether an earlier export is in the way, and refuse to touch anything else."""
     from ..common.output import RESULTS
-    from .layout import FILES, NATIVE_FILES
+    from .layout import FILES, NATIVE_FILES, STATIC_FILES
     from .onnx_graph import GRAPH_FILES, NATIVE_GRAPH_FILES
 
-    ours = {*FILES, *NATIVE_FILES, *GRAPH_FILES, *NATIVE_GRAPH_FILES, RESULTS}
+    ours = {*FILES, *NATIVE_FILES, *STATIC_FILES, *GRAPH_FILES, *NATIVE_GRAPH_FILES, RESULTS}
     output = config.output
     if output.resolve() == config.model.resolve():
         raise ValueError(f"{output} is the model folder itself: choose another output")

@@ -90,6 +90,12 @@ def _open(source: Path) -> "SentenceTransformer":
 
     from ..retrieval.encoder import open_sentence_model
 
+    names = read_object(source / "config.json").get("architectures")
+    if isinstance(names, list) and any(str(name).endswith("ForSequenceClassification") for name in names):
+        raise ValueError(
+            f"{source} is a classifier, {names[0]}: of those only our own can be exported; this folder needs no code, "
+            "so push it as it is"
+        )
     with quiet_loading():
         model = open_sentence_model(str(source))
     bare = not (source / "modules.json").is_file()

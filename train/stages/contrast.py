@@ -127,8 +127,10 @@ class BimodalTrainer(CountedTraining, SentenceTrainer):
 
 
 class _Epochs(TrainerCallback):
-    """Tells the epoch to the sampler, which the Trainer fails to tell when processes go on in its middle, and to the
-    collator, before the processes of the loader take a copy of it."""
+    """Tells the sampler and the collator the epoch, the latter before the processes of the loader take a copy of it.
+
+    The Trainer fails to tell the sampler when several processes go on in the middle of an epoch.
+    """
 
     def __init__(self, batches: PairBatchSampler, collator: PairCollator) -> None:
         self.batches, self.collator = batches, collator

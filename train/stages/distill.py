@@ -1,13 +1,13 @@
 """Distillation into a static encoder: a table of token vectors, whose mean over a text is the text's embedding.
 
-Contract: from a teacher and a corpus folder to a SentenceTransformer folder whose only tensor, `embeddings`, is what
-sentence-transformers' `StaticEmbedding` and model2vec read. Its tokenizer is the teacher's, widened by the words that
-are frequent in the corpus: a word of its own is worth more to a table than the mean of its pieces. The table starts
-with what the teacher makes of each token alone, and learns from the pairs and from the teacher's similarities.
+Contract: from a teacher and a corpus folder to a folder of `common.static_model`, which sentence-transformers,
+model2vec and `AutoModel` open. Its tokenizer is the teacher's, widened by the words that are frequent in the corpus: a
+word of its own is worth more to a table than the mean of its pieces. The table starts with what the teacher makes of
+each token alone, and learns from the pairs and from the teacher's similarities.
 
-Invariants: the result is a function of the settings, the teacher and the data. The teacher embeds every form of a pair
-once; what an interrupted run has prepared is kept. The unknown token has a vector of zeros, so readers that leave it
-out get the same direction.
+Invariants: the result is a function of the settings, the teacher and the data. The teacher embeds every token and every
+form of a pair once; what an interrupted run has prepared is kept. The unknown token has a vector of zeros, so readers
+that leave it out get the same direction.
 """
 
 import dataclasses
@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -30,26 +29,26 @@ from tokenizers.trainers import WordLevelTrainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerFast
 
 from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.identity import identify
-from ..common.output import LOG, write_json
+from ..common.output import LOG
 from ..common.randomness import permutation
 from ..common.run import Run, reset_unless_same
+from ..common.static_model import static_tokenizer, unknown_token, write_static
 from ..corpus.corpus import Corpus
 from ..corpus.mixture import mix_languages
 from ..retrieval.encoder import Encoder
 from ..retrieval.protocols import EmbeddingRanker, measure_task
 from ..retrieval.task import ALL, held_out_search
+from .callbacks.stopping import require_finite
 from .configs import DistillConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
 from .distillation import TEMPERATURE, TeacherVectors, similarity_distance
 from .losses import HardNegativeContrastiveLoss
-
-LONGEST = 512
-"""Tokens at which the tokenizer cuts, as model2vec does."""
 
 _RARE = 1e-4
 """A token of this frequency starts with half of its teacher's vector (SIF; Arora et al., ICLR 2017)."""
@@ -106,7 +105,8 @@ def main(config: DistillConfig) -> Path:
         The SentenceTransformer folder, `config.output`.
 
     Raises:
-        ValueError: the teacher can not be opened or its tokenizer not widened, or the corpus fills no batch.
+        ValueError: the teacher can not be opened or its tokenizer not widened, the corpus fills no batch, or the
+            training diverges.
     """
     settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
@@ -131,38 +131,55 @@ def _distil(config: DistillConfig, run: Run) -> None:
     batches = PairBatchSampler(pairs.remove_columns("documentation"), config.batch_size, seed=config.seed, processes=1)
     folder = reset_unless_same(run.folder, run.settings)
     encoder = Encoder(config.teacher, batch_size=256, show_progress=False)
-    tokenizer = widened(encoder.model.tokenizer.backend_tokenizer, pairs, config.vocabulary)
+    width = config.dimensions or encoder.model.get_embedding_dimension()
+    if any(dim >= width for dim in config.matryoshka_dims):
+        raise ValueError(
+            f"matryoshka_dims are {config.matryoshka_dims}: give some below {width}, the table's dimensions"
+        )
+    tokenizer = widened(encoder.model.tokenizer, pairs, config.vocabulary)
     texts, codes, vectors = _prepared(config, pairs, tokenizer, encoder, folder)
     counts = sum(np.bincount(side.ids, minlength=tokenizer.get_vocab_size()) for side in (*texts, *codes))
-    table = Table(_first_rows(tokenizer, encoder, counts, config.dimensions)).to(device)
+    alone = _token_vectors(tokenizer, encoder, folder / "tokens.npy")
+    table = Table(_first_rows(alone, counts, config.dimensions)).to(device)
     say(f"Distillation: a table of {' x '.join(map(str, table.embeddings.shape))}, {len(pairs):,} pairs")
     log = list(_train(config, table, batches, texts, codes, vectors, device))
     rows = table.embeddings.detach().cpu()
-    if (unknown := tokenizer.model.unk_token) is not None:
+    if (unknown := unknown_token(tokenizer)) is not None:
         rows[tokenizer.token_to_id(unknown)] = 0
     found = _held_out_mrr(config, corpus, tokenizer, rows)
-    with run.write({"log": log, "held_out_mrr": found, "pairs": len(pairs), "device": str(device)}) as output:
-        write_static(output, tokenizer, rows.half())
+    teacher = Path(config.teacher).name if Path(config.teacher).is_dir() else config.teacher
+    record = {"log": log, "held_out_mrr": found, "pairs": len(pairs), "device": str(device), "teacher": teacher}
+    with run.write(record | {"steps": log[-1]["step"], "seconds": log[-1]["seconds"]}) as output:
+        write_static(output, tokenizer, rows.half().numpy())
     say(f"Distillation: held-out MRR {found:.1f} %, {config.output}")
 
 
-def widened(tokenizer: Tokenizer, pairs: Dataset, size: int) -> Tokenizer:
+def widened(tokenizer: Any, pairs: Dataset, size: int) -> Tokenizer:
     """A WordPiece tokenizer with the most frequent words of a corpus that it splits, and without special tokens.
 
     Args:
-        tokenizer: the teacher's.
+        tokenizer: the teacher's, of transformers.
         pairs: rows with code and documentation.
-        size: tokens that it has then.
+        size: tokens that it has then, if there are so many words; those of the teacher all stay.
 
     Raises:
         ValueError: it is no WordPiece tokenizer, whose words can be added to without changing the others.
     """
-    data = json.loads(tokenizer.to_str())
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ValueError(
+            f"the teacher's tokenizer is a {type(tokenizer).__name__}: only a fast WordPiece can be widened"
+        )
+    backend = tokenizer.backend_tokenizer
+    data = json.loads(backend.to_str())
     if data["model"]["type"] != "WordPiece":
-        raise ValueError(f"the teacher's tokenizer is {data['model']['type']}: only WordPiece can be widened")
+        raise ValueError(
+            f"the teacher's tokenizer is {data['model']['type']}: only WordPiece can be widened, such as that of MiniLM"
+        )
     vocabulary: dict[str, int] = data["model"]["vocab"]
+    # A token that was added later has an id behind the vocabulary, where the new words go.
+    vocabulary |= {token["content"]: token["id"] for token in data["added_tokens"]}
     words = Tokenizer(WordLevel(unk_token="[UNK]"))
-    words.normalizer, words.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    words.normalizer, words.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
     trainer = WordLevelTrainer(vocab_size=size + len(vocabulary), min_frequency=5, show_progress=False)
     texts = (text for rows in pairs.iter(1000) for name in ("code", "documentation") for text in rows[name])
     words.train_from_iterator(texts, trainer)
@@ -171,9 +188,7 @@ def widened(tokenizer: Tokenizer, pairs: Dataset, size: int) -> Tokenizer:
             break
         if word.isalnum():
             vocabulary.setdefault(word, len(vocabulary))
-    data["post_processor"] = data["padding"] = None
-    data["truncation"] = {"direction": "Right", "max_length": LONGEST, "strategy": "LongestFirst", "stride": 0}
-    return Tokenizer.from_str(json.dumps(data))
+    return static_tokenizer(json.dumps(data))
 
 
 def _prepared(
@@ -228,12 +243,21 @@ def _token_ids(tokenizer: Tokenizer, texts: list[str]) -> Iterator[list[int]]:
             yield encoding.ids
 
 
-def _first_rows(tokenizer: Tokenizer, encoder: Encoder, counts: NDArray[np.int64], dimensions: int | None) -> Tensor:
-    """What the teacher makes of each token alone, shorter the more frequent it is; noise in further dimensions."""
-    vocabulary = tokenizer.get_vocab()
-    prefix = tokenizer.model.continuing_subword_prefix
-    words = [word.removeprefix(prefix) for word, _ in sorted(vocabulary.items(), key=lambda item: item[1])]
-    rows = F.normalize(encoder.embed(words, "document"), dim=1)
+def _token_vectors(tokenizer: Tokenizer, encoder: Encoder, file: Path) -> Tensor:
+    """What the teacher makes of each token alone, [V, D]; read back if the file is there."""
+    if not file.is_file():
+        prefix = tokenizer.model.continuing_subword_prefix
+        vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        rows = encoder.embed([word.removeprefix(prefix) for word, _ in vocabulary], "document")
+        with file.with_suffix(".new").open("wb") as new:
+            np.save(new, rows.numpy())
+        file.with_suffix(".new").rename(file)
+    return torch.from_numpy(np.load(file))
+
+
+def _first_rows(alone: Tensor, counts: NDArray[np.int64], dimensions: int | None) -> Tensor:
+    """The teacher's vector of each token, shorter the more frequent it is; noise in further dimensions."""
+    rows = F.normalize(alone, dim=1)
     rows = F.normalize(rows - rows.mean(dim=0), dim=1)
     width = dimensions or rows.shape[1]
     if width > rows.shape[1]:
@@ -287,12 +311,9 @@ def _train(
             pair_loss, teacher_loss = (means / done).tolist()
             means.zero_()
             bar.set_postfix(loss=f"{pair_loss:.3f}", teacher=f"{teacher_loss:.3f}")
-            yield {
-                "step": step + 1,
-                "loss": pair_loss,
-                "teacher_loss": teacher_loss,
-                "seconds": time.monotonic() - start,
-            }
+            entry = {"step": step + 1, "loss": pair_loss, "teacher_loss": teacher_loss}
+            require_finite(entry, step + 1)
+            yield entry | {"seconds": time.monotonic() - start}
 
 
 def _dropped(ids: Tensor, starts: Tensor, share: float) -> tuple[Tensor, Tensor]:
@@ -320,24 +341,3 @@ def _held_out_mrr(config: DistillConfig, corpus: Corpus, tokenizer: Tokenizer, r
     task = held_out_search(held_out.select(permutation(config.seed, len(held_out))[: config.eval_pairs]))
     ranker = EmbeddingRanker(embed(task.query_texts), embed(task.document_texts))
     return measure_task(task, ranker)["full"][ALL]["mrr"]
-
-
-def write_static(folder: Path, tokenizer: Tokenizer, rows: Tensor) -> None:
-    """Write a static encoder as a SentenceTransformer folder that model2vec opens, too.
-
-    Args:
-        folder: an empty folder.
-        tokenizer: gives the ids.
-        rows: a vector for each, [V, D], float16.
-    """
-    save_file({"embeddings": rows.contiguous()}, folder / "model.safetensors", metadata={"format": "pt"})
-    tokenizer.save(str(folder / "tokenizer.json"))
-    modules = [
-        ("sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding", ""),
-        ("sentence_transformers.base.modules.normalize.Normalize", "1_Normalize"),
-    ]
-    write_json(
-        folder / "modules.json",
-        [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (kind, path) in enumerate(modules)],
-    )
-    write_json(folder / "config.json", {"model_type": "model2vec", "architectures": ["StaticModel"], "normalize": True})

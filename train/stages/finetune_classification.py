@@ -64,11 +64,10 @@ class Classification(Task):
                     f"{', '.join(map(repr, self.names))}: add such rows to data, or remove these"
                 )
         self.record = {"classes": self.names}
-        self.tokenizer, self.model = _open(config, self.names)
+        self.tokenizer, self.model, new = _open(config, self.names)
         if config.method == "lora":
-            self.model = get_peft_model(
-                self.model, lora(self.model, config.lora_rank, "SEQ_CLS", modules_to_save=["classifier"])
-            )
+            layers = {"modules_to_save": new, "exclude_modules": new}
+            self.model = get_peft_model(self.model, lora(self.model, config.lora_rank, "SEQ_CLS", **layers))
 
     @staticmethod
     def columns(config: FinetuneConfig) -> tuple[list[str], list[str]]:
@@ -148,19 +147,26 @@ def _head(names: list[str]) -> dict[str, Any]:
     }
 
 
-def _open(config: FinetuneConfig, names: list[str]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    """Open the tokenizer, set to the longest input, and the encoder with a head for the classes."""
+def _open(config: FinetuneConfig, names: list[str]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel, list[str]]:
+    """Open the tokenizer, set to the longest input, and the encoder with a head for the classes.
+
+    Also returns the layers that an adapter has to hold as a whole: the head, and what else the checkpoint lacks, such
+    as the pooling layer that a masked BERT goes without. Opened with its base, the adapter would get new ones.
+    """
     where = location(config.model)
     options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     if not Path(where).exists():
         require_sound_download(where)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
-        model = AutoModelForSequenceClassification.from_pretrained(where, **options, **_head(names))
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            where, **options, **_head(names), output_loading_info=True
+        )
     except (OSError, ValueError) as error:
         raise ValueError(f"model {config.model} cannot be opened: {error}") from error
     tokenizer.model_max_length = longest_input(config, model.config, tokenizer.model_max_length)
-    return tokenizer, model
+    lacking = {name.rpartition(".")[0] for name in info["missing_keys"]}
+    return tokenizer, model, ["classifier", *sorted(name for name in lacking if name.split(".")[0] != "classifier")]
 
 
 def _measure(prediction: EvalPrediction | PredictionOutput) -> dict[str, float]:

@@ -45,7 +45,7 @@ class UndisturbedTraining:
 
 
 class CountedTraining:
-    """A Trainer that counts tokens and model FLOPs on the device, and reads them where a log or a checkpoint needs them.
+    """A Trainer that counts tokens and model FLOPs on the device, and reads them where it logs or saves.
 
     `floating_point_ops` has to give what `count` returns. The Trainer's own count of tokens must be off, since it asks
     the device in every step (`include_num_input_tokens_seen="no"`).

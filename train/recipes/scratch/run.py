@@ -19,6 +19,7 @@ for the three files of settings that lie beside this script.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -30,8 +31,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import parts
 
 HERE = Path(__file__).resolve().parent
 LIMITS = {
@@ -149,10 +148,8 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> int | None:
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a program and all that it has started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -262,10 +259,8 @@ def evaluate(run: Run) -> str:
     for name in models:
         output = run.work / "evaluation" / name
         if not output.exists():
-            run.command(
-                "evaluate", run.work / name, "--tasks", run.work / "corpus", *run.tasks, "--output", output,
-                "--batch-size", "256", "--max-length", "256",
-            )  # fmt: skip
+            sets = (run.work / "corpus", *run.tasks)
+            run.command("evaluate", run.work / name, "--tasks", *sets, "--output", output, "--batch-size", "256")
     return ", ".join(models)
 
 
@@ -317,7 +312,8 @@ def carry_out(run: Run, phases: Sequence[str]) -> dict[str, str]:
             outcome[phase] = f"done: {PHASES[phase](run)}".rstrip(": ")
         except (Failed, OSError, ValueError, KeyError, ImportError) as error:
             outcome[phase] = f"FAILED: {type(error).__name__}: {error}"
-        print(f"[{phase}] {time.monotonic() - begin:.1f} s, {outcome[phase]}", flush=True)
+        sys.stdout.write(f"[{phase}] {time.monotonic() - begin:.1f} s, {outcome[phase]}\n")
+        sys.stdout.flush()
         _keep_records(run, outcome)
     return outcome
 

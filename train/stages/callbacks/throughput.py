@@ -1,9 +1,9 @@
 """How fast a training runs: tokens per second, and the share of the device's peak that goes into the model (MFU).
 
 Contract: `Throughput` is a trainer callback that adds `tokens_per_second`, `mfu` and `train_seconds` to every log entry
-of the training loss. It takes the counts from the trainer's state, so the trainer must be told to count the tokens that
-are not padding (`num_input_tokens_seen`) and model FLOPs (`total_flos`), as `CountedTraining` does. Both counts are summed
-over devices there, and survive a resumption.
+of the training loss. It takes the counts from the trainer's state: the tokens that are not padding
+(`num_input_tokens_seen`) and model FLOPs (`total_flos`), as `CountedTraining` keeps them. Both are summed over devices
+there, and survive a resumption.
 
 Invariant: the time is that of training steps, the waiting for data included, evaluation and saving excluded.
 """

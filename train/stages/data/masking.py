@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerBase
 from ...common.randomness import derive
 from .masks import DOCUMENT, IGNORED, Batch, Masking, positions, require_token
 
-
 _DOCUMENTS_PER_ROW = 8
 _FEWEST_PREDICTED = 8
 """One position in so many is predicted, at least."""
@@ -148,7 +147,7 @@ class IdentifierMaskingCollator:
                 token_places=np.arange(length),
             )
         )
-        arrays = {
+        arrays: dict[str, npt.NDArray[Any]] = {
             "input_ids": input_ids,
             "attention_mask": real.astype(np.int64),
             "position_ids": positions(documents, tokens.shape),
