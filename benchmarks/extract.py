@@ -30,7 +30,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 
 def read_texts(folder: Path, language: str, megabytes: float, seed: int) -> list[str]:
-    """Return files of a language, drawn by seed, up to an amount; files that can not be parsed are left out."""
+    """Return files of a language, drawn by seed, up to an amount; files that cannot be parsed are left out."""
     suffixes = LANGUAGES[language].extensions
     paths = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
     random.Random(seed).shuffle(paths)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 from transformers.utils.generic import is_flash_attention_requested
 
 try:
@@ -83,6 +84,33 @@ class Documents:
         return padded.index_copy_(0, self.tokens, states[0]).unflatten(0, self.numbers.shape)
 
 
+@dataclass(frozen=True)
+class ListedDocuments:
+    """Documents that come with the batch, one after the other, every place of it in one of them.
+
+    What `Documents.find` has to ask the device for, the caller knows: so nothing waits, and no shape depends on values.
+
+    Attributes:
+        ends: Where each document begins, and B * T at last; repeated where a document is empty. [documents + 1], int32.
+        longest: No document has more tokens.
+        rows: Rows of the batch, B.
+    """
+
+    ends: torch.Tensor
+    longest: int
+    rows: int
+
+    def unpad(self, batch: torch.Tensor) -> torch.Tensor:
+        """Lay the rows end to end: [B, T, ...] to [1, B * T, ...]."""
+        return batch.flatten(0, 1).unsqueeze(0)
+
+    def pad(self, states: torch.Tensor) -> torch.Tensor:
+        """Give each row its states back: [1, B * T, ...] to [B, T, ...]."""
+        return states[0].unflatten(0, (self.rows, -1))
+
+
+# What a device can do is no part of a graph.
+@torch.compiler.assume_constant_result
 def has_varlen_kernel(device: torch.device, dtype: torch.dtype, head_dim: int, dropout: float) -> bool:
     """Whether torch's variable-length kernel (CUDA, half precision, no dropout) can compute an attention."""
     return (
@@ -96,6 +124,22 @@ def has_varlen_kernel(device: torch.device, dtype: torch.dtype, head_dim: int, d
     )
 
 
+def takes_listed(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype, training: bool) -> bool:
+    """Whether attention can take `ListedDocuments`: by flash attention if told to use it, or by torch's kernel.
+
+    Args:
+        config: That of the encoder.
+        device: Where it computes.
+        dtype: In which type, that of autocast where it is on.
+        training: Whether dropout is in force.
+    """
+    if is_flash_attention_requested(config):
+        return True
+    head_dim = config.hidden_size // config.num_attention_heads
+    dropout = config.attention_dropout_prob if training else 0.0
+    return config._attn_implementation == "sdpa" and has_varlen_kernel(device, dtype, head_dim, dropout)
+
+
 def prefers_one_call(device: torch.device) -> bool:
     """Whether a call costs a device more than padding: all but CPUs wait for the launch of each small kernel."""
     return device.type != "cpu"
@@ -103,7 +147,7 @@ def prefers_one_call(device: torch.device) -> bool:
 
 def attend_by_document(
     attention: Callable,
-    documents: Documents,
+    documents: Documents | ListedDocuments,
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -133,7 +177,7 @@ def attend_by_document(
     Returns:
         The attended values [1, N, heads, head_dim]; and None, since no kernel of this layout gives weights.
     """
-    if not documents.groups:  # the mask hides every token, and kernels refuse to attend to nothing
+    if not query.shape[2]:  # the mask hides every token, and kernels refuse to attend to nothing
         return value.transpose(1, 2), None
     ends, longest = documents.ends, documents.longest
     if is_flash_attention_requested(module.config):
@@ -143,6 +187,8 @@ def attend_by_document(
         flat = (states[0].transpose(0, 1) for states in (query, key, value))
         varlen_attn: Callable = varlen.varlen_attn
         return varlen_attn(*flat, ends, ends, longest, longest)[None], None
+    if isinstance(documents, ListedDocuments):
+        raise ValueError("documents that come with the batch need an attention of variable length: see `takes_listed`")
     if prefers_one_call(query.device):
         rows = (documents.pad(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
         attended = attention(module, *rows, documents.mask, dropout=dropout, **kwargs)[0]

@@ -9,8 +9,14 @@ AUTO_MAP = {
     "AutoModelForSequenceClassification": "modeling_codesage.CodeSageForSequenceClassification",
 }
 
+STATIC_AUTO_MAP = {
+    "AutoConfig": "static_codesage.StaticCodeSageConfig",
+    "AutoModel": "static_codesage.StaticCodeSageModel",
+}
+
 
 def name_classes(config: PreTrainedConfig) -> None:
     """Write into a model's config which classes of its remote code open it, if it is one of ours."""
-    if config.model_type == "codesage":
-        config.auto_map = dict(AUTO_MAP)
+    maps = {"codesage": AUTO_MAP, "codesage-static": STATIC_AUTO_MAP}
+    if config.model_type in maps:
+        config.auto_map = dict(maps[config.model_type])

@@ -7,9 +7,11 @@ Invariant: the outputs of a document (see `attention_codesage`) depend on nothin
 its side, not on other rows, not on documents that share its row, and not on which of two layouts computed it:
 
 * *unpadded* (`sdpa`, `flash_attention_*`): the tokens of all documents stand in one row [1, N] from the embedding to
-  the last layer norm; padding is dropped before the first layer, and attention runs by document.
-* *padded* (`eager`, `flex_attention`, other registered attentions; also `sdpa` while a graph is traced, whose shapes
-  must not depend on values): rows [B, T], with a mask that lets only tokens of one document see each other.
+  the last layer norm; padding is dropped before the first layer, and attention runs by document. A caller that lists
+  the documents of its batch, and whose kernel takes that list, spares the model the search for them: then padding is a
+  document like others, no shape depends on values, and the layout can be traced, too.
+* *padded* (`eager`, `flex_attention`, other registered attentions; also `sdpa` while a graph is traced and no
+  documents are listed): rows [B, T], with a mask that lets only tokens of one document see each other.
 
 Shapes: B rows, T tokens a row, N tokens of all documents, H hidden size, V vocabulary.
 """
@@ -35,7 +37,14 @@ from transformers.utils.generic import can_return_tuple, is_flash_attention_requ
 from transformers.utils.import_utils import is_tracing
 from transformers.utils.output_capturing import capture_outputs
 
-from .attention_codesage import Documents, attend_by_document, eager_attention_forward, number_documents
+from .attention_codesage import (
+    Documents,
+    ListedDocuments,
+    attend_by_document,
+    eager_attention_forward,
+    number_documents,
+    takes_listed,
+)
 from .configuration_codesage import CodeSageConfig
 
 IGNORED_LABEL = -100
@@ -167,6 +176,8 @@ class CodeSageModel(CodeSagePreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        cu_seq_lens_q: torch.Tensor | None = None,
+        max_length_q: int | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         """Encode a batch of documents.
@@ -177,6 +188,10 @@ class CodeSageModel(CodeSagePreTrainedModel):
             position_ids: Position of each token in its document, [B, T] or [1, T]; a document begins where it is 0.
                 None: each row is one document, and its positions count the tokens that the mask keeps.
             inputs_embeds: Token embeddings [B, T, H] in place of `input_ids`.
+            cu_seq_lens_q: With `position_ids`: where in the flattened batch each document begins, and B * T at last,
+                [documents + 1], int32 on the device; a run of padding is a document of its own, and what fills up the
+                list repeats B * T. Used where attention has a kernel for it, else found from the positions.
+            max_length_q: With `cu_seq_lens_q`: a bound of the documents' lengths, a number of the host.
             **kwargs: `output_hidden_states`, `output_attentions` (eager only) and `return_dict`; what else there is
                 goes to the attention.
 
@@ -194,8 +209,19 @@ class CodeSageModel(CodeSagePreTrainedModel):
         rows, columns = self._check_shapes(inputs, attention_mask, position_ids)
         tracing = is_tracing(inputs)
 
-        kept = numbers = documents = None
-        if attention_mask is None and position_ids is None:
+        kept = numbers = None
+        documents: Documents | ListedDocuments | None = None
+        if (
+            position_ids is not None
+            and cu_seq_lens_q is not None
+            and max_length_q is not None
+            and self._takes_listed(inputs)
+        ):
+            self._check_length(max_length_q)
+            documents = ListedDocuments(cu_seq_lens_q, max_length_q, rows)
+            kept = None if attention_mask is None else attention_mask.bool()
+            positions = position_ids.expand(rows, -1)
+        elif attention_mask is None and position_ids is None:
             positions = torch.arange(columns, device=inputs.device).expand(rows, -1)
         else:
             everything = torch.ones(rows, columns, dtype=torch.bool, device=inputs.device)
@@ -203,16 +229,18 @@ class CodeSageModel(CodeSagePreTrainedModel):
             positions = kept.cumsum(-1) - 1 if position_ids is None else position_ids.expand(rows, -1)
             positions = positions.masked_fill(~kept, 0)
             numbers = number_documents(positions, kept)
-        self._check_positions(positions, given=position_ids is not None, tracing=tracing)
+        if documents is None:
+            self._check_positions(positions, given=position_ids is not None, tracing=tracing)
 
         flash = is_flash_attention_requested(self.config)
         if numbers is not None and (flash or (self.config._attn_implementation == "sdpa" and not tracing)):
             documents = Documents.find(numbers)
+        if documents is not None:
             inputs, positions = documents.unpad(inputs), documents.unpad(positions)
         hidden_states = self.wte(inputs) if inputs_embeds is None else inputs
         hidden_states = self.drop(hidden_states + self.wpe(positions))
-        # A caller that has flattened its batch (sentence-transformers) gives lengths too: they are found again here.
-        for name in ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx"):
+        # What else a caller that has flattened its batch (sentence-transformers) gives is the same once more.
+        for name in ("cu_seq_lens_k", "max_length_k", "seq_idx"):
             kwargs.pop(name, None)
         encoded = self._encode(
             hidden_states,
@@ -223,9 +251,10 @@ class CodeSageModel(CodeSagePreTrainedModel):
         )
 
         def restore(states: torch.Tensor) -> torch.Tensor:
-            if documents is not None:
-                return documents.pad(states)
-            return states if kept is None else states.masked_fill(~kept.unsqueeze(-1), 0)
+            states = states if documents is None else documents.pad(states)
+            if kept is None or isinstance(documents, Documents):
+                return states
+            return states.masked_fill(~kept.unsqueeze(-1), 0)  # Of listed documents some may be padding.
 
         last_hidden_state = restore(encoded.last_hidden_state)
         count = columns if kept is None else kept.sum(-1, keepdim=True).clamp(min=1)
@@ -272,13 +301,22 @@ class CodeSageModel(CodeSagePreTrainedModel):
             )
         return rows, columns
 
+    def _takes_listed(self, inputs: torch.Tensor) -> bool:
+        kind = inputs.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.wte.weight.dtype
+        return takes_listed(self.config, inputs.device, dtype, self.training)
+
     def _check_positions(self, positions: torch.Tensor, given: bool, tracing: bool) -> None:
         """Refuse what the position table can not hold; while tracing, where values are unknown, by the row's length."""
-        table, longest = self.config.max_position_embeddings, positions.shape[-1]
+        longest = positions.shape[-1]
         if tracing:
             longest = 0 if given else longest
-        elif given or longest > table:
+        elif given or longest > self.config.max_position_embeddings:
             longest = int(positions.max()) + 1
+        self._check_length(longest)
+
+    def _check_length(self, longest: int) -> None:
+        table = self.config.max_position_embeddings
         if longest > table:
             raise ValueError(
                 f"a document of {longest} tokens does not fit the table of {table} positions "
@@ -314,6 +352,7 @@ class CodeSageForMaskedLM(CodeSagePreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         sparse_logits: bool | None = None,
+        masked_lm_positions: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> MaskedLMOutput:
         """Predict tokens; the arguments are those of `CodeSageModel.forward`.
@@ -326,17 +365,29 @@ class CodeSageForMaskedLM(CodeSagePreTrainedModel):
             labels: The original token at each position to predict, -100 elsewhere, [B, T].
             sparse_logits: Compute the logits of the labelled positions alone. None: while training, where nobody looks
                 at the others, which are most of the memory. (The Trainer takes arguments named after labels for such.)
+            masked_lm_positions: With labels: all places of the flattened labels that are not -100, and any others that
+                make their number a fixed one, [M], int64. With them no shape depends on values.
             **kwargs: As for the encoder; `num_items_in_batch` divides the summed loss in place of the labels' number.
 
         Returns:
             The `logits` [B, T, V]; with labels also the `loss`, equation 1 of the paper, averaged over the labelled
             positions, 0 if there are none. With labels and `sparse_logits` the `logits` are those of the M labelled
-            positions, row by row, [M, V].
+            positions, row by row, [M, V]; with `masked_lm_positions` those of these, and while training none, so that
+            they need not be kept.
         """
         outputs = self.transformer(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
         hidden_states, loss = outputs.last_hidden_state, None
         if labels is None:
             logits = self.lm_head(hidden_states)
+        elif masked_lm_positions is not None:
+            logits = self.lm_head(hidden_states.flatten(0, 1).index_select(0, masked_lm_positions))
+            targets = labels.flatten().index_select(0, masked_lm_positions)
+            count = kwargs.pop("num_items_in_batch", None)
+            count = (targets != IGNORED_LABEL).sum() if count is None else torch.as_tensor(count, device=targets.device)
+            loss = self.loss_function(
+                logits, targets, vocab_size=self.config.vocab_size, num_items_in_batch=count.clamp(min=1), **kwargs
+            )
+            logits = None if self.training else logits
         else:
             labelled = (labels != IGNORED_LABEL).to(hidden_states.device)
             if self.training if sparse_logits is None else sparse_logits:

@@ -1,5 +1,7 @@
 """Settings of the whole suite: offline, one thread per process, nothing in the user's caches, no program left over.
 
+Examples that hypothesis makes are limited in number, never in time.
+
 Tests start programs by `subprocess` and set no limit of their own: each ends after `PROGRAM_SECONDS`, and with it all
 that it has started, in whatever session (torch.distributed gives its workers one each).
 """
@@ -14,12 +16,17 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 # Before any test module imports a library: they read their environment once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="open-codesage-tests-")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 PROGRAM_SECONDS = 1800
 """Far more than any program takes, on a machine that is busy with other work."""

@@ -18,7 +18,7 @@ A language's `identifiers.scm` captures every node that may be a name, and says 
   and variables are local), `@unparsed` (code that the grammar leaves as text, such as that of a macro: all its words
   are uses, so the keywords of such a language stand in its `builtins.txt`).
 
-A node with several captures counts as the last of them in `_ROLES`. What queries can not tell is decided here, by name:
+A node with several captures counts as the last of them in `_ROLES`. What queries cannot tell is decided here, by name:
 
 1. A name that is defined in the file is an identifier wherever it stands; one that hides a builtin or an import, where
    the scope that defines it reaches.

@@ -4,7 +4,7 @@ Contract: positions in the tree are positions in the text that is tokenized; not
 What the parser is handed differs from the text in single bytes only: a carriage return alone is a line feed, and what a
 grammar cannot read is blank (`unreadable`). tree-sitter counts UTF-8 bytes, tokenizers count characters; `Source` maps.
 
-Untrusted text can not hang or crash a run: size, time and nesting are limited, and a text outside the limits raises
+Untrusted text cannot hang or crash a run: size, time and nesting are limited, and a text outside the limits raises
 `Unparsable` with one of a closed set of reasons that callers count.
 
 One defect of tree-sitter (0.26.1) stays: where a text ends in a syntax error, the parser copies every way through what

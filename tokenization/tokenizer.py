@@ -64,7 +64,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, model_max_length: int
         A tokenizer whose `save_pretrained` writes `tokenizer.json` and `tokenizer_config.json` and nothing else.
 
     Raises:
-        ValueError: If the vocabulary can not hold the bytes and special tokens, if nothing fits beside the end token,
+        ValueError: If the vocabulary cannot hold the bytes and special tokens, if nothing fits beside the end token,
             or if there is no text.
     """
     alphabet = pre_tokenizers.ByteLevel.alphabet()

@@ -10,6 +10,7 @@ sentence_transformers.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -85,6 +86,11 @@ COMMANDS = {
         "stages.contrast:main",
         "Stage II: contrastive learning on (text, code) pairs",
     ),
+    "distill": Command(
+        "stages.configs:DistillConfig",
+        "stages.distill:main",
+        "a static encoder out of another: a table of token vectors",
+    ),
     "finetune": Command(
         "stages.configs:FinetuneConfig",
         "stages.finetune:main",
@@ -146,6 +152,9 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return the exit status."""
+    # Where JAX is installed, libraries of ours import it, and it takes three quarters of a GPU that it never uses.
+    os.environ.setdefault("USE_JAX", "0")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_usage())

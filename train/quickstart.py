@@ -1,8 +1,9 @@
 """The whole way in one command: source code in, trained, evaluated and exported encoder out.
 
 Contract: every step is another command's `main(config)`, with the settings of `recipes/quickstart.yaml` and what the
-user changes in them; its result lies in its own folder below `--output`. Started again, the quickstart resumes after
-the last finished step. A config that exists has valid settings for every step.
+user changes in them; its result lies in its own folder below `--output`. After both stages from scratch, which are the
+method, Stage II tunes the released model on the same code, and the better one of the two is exported. Started again,
+the quickstart resumes after the last finished step. A config that exists has valid settings for every step.
 
 Invariant: no step sees held-out modules but the evaluation; the figures at the end are those that the evaluation wrote.
 """
@@ -19,13 +20,15 @@ from typing import Any, NamedTuple
 
 from .common.config import ConfigError, make_config, merge, read_recipe
 from .common.console import say
-from .common.output import RESULTS
+from .common.markdown import table
+from .common.output import RESULTS, owned
 from .common.steps import Steps
 from .corpus.extract import ExtractConfig
 from .evaluation.config import EvaluateConfig
 from .evaluation.results import value_of
 from .release.config import ExportConfig
 from .retrieval.task import ALL
+from .search.released import RELEASED, released_model
 from .stages.configs import ContrastConfig, PretrainConfig, TokenizerConfig
 
 RECIPE = Path(__file__).parent / "recipes" / "quickstart.yaml"
@@ -33,7 +36,7 @@ RECIPE = Path(__file__).parent / "recipes" / "quickstart.yaml"
 
 @dataclass(frozen=True)
 class QuickstartConfig:
-    """Train a small two-stage code encoder on real source code, measure it, export it and search with it.
+    """Train a small encoder on real source code in two stages, tune the released one, and export and use the better.
 
     Attributes:
         source: folders of source code; the standard library of the running Python if neither this nor dataset is given.
@@ -47,6 +50,7 @@ class QuickstartConfig:
         tokenizer: changed settings of this step, key=value.
         pretrain: changed settings of Stage I, key=value, for example steps=200.
         contrast: changed settings of Stage II, key=value.
+        tune: changed settings of Stage II of the released model, key=value.
         evaluate: changed settings of this step, key=value.
         export: changed settings of this step, key=value.
     """
@@ -66,20 +70,41 @@ class QuickstartConfig:
     tokenizer: dict[str, Any] = field(default_factory=dict)
     pretrain: dict[str, Any] = field(default_factory=dict)
     contrast: dict[str, Any] = field(default_factory=dict)
+    tune: dict[str, Any] = field(default_factory=dict)
     evaluate: dict[str, Any] = field(default_factory=dict)
     export: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        taken = ("corpus", "tokenizer", *(model for model in EVALUATED if model != "bm25"), "evaluation", "steps")
+        taken = ("corpus", "tokenizer", *TRAINED, "evaluation", "steps")
         if Path(self.name).name != self.name or self.name.startswith(".") or self.name in taken:
             raise ValueError(f"name is {self.name!r}: give a plain name, but none of {', '.join(taken)}")
         _plan(self)  # A step's wrong setting is found before the first step.
 
 
-EVALUATED = ("untrained", "stage1", "stage2", "bm25")
-"""What is measured, in the order of the table."""
+TRAINED = ("untrained", "stage1", "stage2", "tuned")
+"""The models that are made, each in a folder of its name."""
 
-STEPS = ("extract", "tokenizer", "untrained", "pretrain", "contrast", *(f"evaluate-{m}" for m in EVALUATED), "export")
+TITLES = {
+    "untrained": "untrained",
+    "stage1": "after Stage I",
+    "stage2": "after Stage II",
+    "released": f"{RELEASED}, as it is",
+    "tuned": f"{RELEASED}, tuned by Stage II",
+    "bm25": "BM25",
+    "fusion": "BM25 and the tuned one, fused",
+}
+"""What is measured, in the order of the table, and what the table calls it."""
+
+CANDIDATES = ("stage2", "tuned")
+"""Of these the one with the best MRR is exported."""
+
+STEPS = (
+    *("extract", "tokenizer", "untrained", "pretrain", "contrast", "tune"),
+    *(f"evaluate-{name}" for name in TITLES),
+    "export",
+)
+
+_BEGAN = f"The model began as {RELEASED}, whose own card tells what that was trained on; then came:"
 
 FUNCTIONS_SHOWN = 5
 _SIGNATURE_LENGTH = 90
@@ -112,9 +137,10 @@ class _Plan(NamedTuple):
     untrained: PretrainConfig
     pretrain: PretrainConfig
     contrast: ContrastConfig
+    tune: ContrastConfig
     evaluate: dict[str, EvaluateConfig]
     figures: dict[str, Path]
-    export: ExportConfig
+    export: dict[str, ExportConfig]
 
 
 def _plan(config: QuickstartConfig) -> _Plan:
@@ -125,7 +151,7 @@ def _plan(config: QuickstartConfig) -> _Plan:
     """
     out = config.output.absolute()
     corpus, vocabulary = out / "corpus", out / "tokenizer"
-    models = {name: out / name for name in ("untrained", "stage1", "stage2")}
+    models = {name: out / name for name in TRAINED}
     recipe = read_recipe(RECIPE)
 
     def settings(cls: type[Any], section: str, **fixed: Any) -> Any:
@@ -136,17 +162,32 @@ def _plan(config: QuickstartConfig) -> _Plan:
 
     source = {"source": config.source, "dataset": config.dataset, "languages": config.languages, "seed": config.seed}
     base = {"corpus": corpus, "seed": config.seed}
-    figures = {name: out / "evaluation" / name / RESULTS for name in EVALUATED}
+    released = Path(released_model())
+    subjects = models | {"released": released, "bm25": "bm25", "fusion": f"bm25+{models['tuned']}"}
+    figures = {name: out / "evaluation" / name / RESULTS for name in TITLES}
     stage_one = settings(PretrainConfig, "pretrain", tokenizer=vocabulary, output=models["stage1"], **base)
+    tune = settings(ContrastConfig, "tune", model=released, output=models["tuned"], **base)
     measurements = {
         name: settings(
-            EvaluateConfig,
-            "evaluate",
-            models=(str(models.get(name, name)),),
-            tasks=(str(corpus),),
-            output=file.parent,
+            EvaluateConfig, "evaluate", models=(str(subjects[name]),), tasks=(str(corpus),), output=file.parent
         )
         for name, file in figures.items()
+    }
+    for name in ("released", "tuned", "fusion"):  # Every model is shown as much as it was trained with.
+        measurements[name] = dataclasses.replace(measurements[name], max_length=tune.code_max_length)
+    exports = {
+        name: settings(
+            ExportConfig,
+            "export",
+            model=models[name],
+            output=out / config.name,
+            name=config.name,
+            corpus=corpus,
+            metrics=(figures[name],),
+            baselines=tuple(file for other, file in figures.items() if other != name),
+            **({"stage_one": models["stage1"]} if name == "stage2" else {"data": _BEGAN}),
+        )
+        for name in CANDIDATES
     }
     return _Plan(
         settings(ExtractConfig, "extract", output=corpus, **source),
@@ -154,19 +195,10 @@ def _plan(config: QuickstartConfig) -> _Plan:
         dataclasses.replace(stage_one, output=models["untrained"], steps=0, epochs=None),
         stage_one,
         settings(ContrastConfig, "contrast", model=models["stage1"], output=models["stage2"], **base),
+        tune,
         measurements,
         figures,
-        settings(
-            ExportConfig,
-            "export",
-            model=models["stage2"],
-            output=out / config.name,
-            name=config.name,
-            corpus=corpus,
-            stage_one=models["stage1"],
-            metrics=(figures["stage2"],),
-            baselines=tuple(figures[name] for name in EVALUATED if name != "stage2"),
-        ),
+        exports,
     )
 
 
@@ -177,32 +209,51 @@ def main(config: QuickstartConfig) -> Path:
         The exported Hub folder.
 
     Raises:
-        ValueError: the source cannot be used; the message says what to do.
+        ValueError: the source cannot be used, or another process is writing the output; the message says what to do.
     """
+    begin = time.perf_counter()
+    plan = _plan(config)
+    with owned(config.output):
+        hub_folder = _run(config, plan)
+    corpus = plan.extract.output
+    _reopen(hub_folder, list(config.queries))
+    _answer(hub_folder, corpus, list(config.queries))
+    say(_table(_results(plan), corpus.name, seen=not (config.source or config.dataset)))
+    say(f"\n{time.perf_counter() - begin:.0f} s in all{_most_memory()}.\nThe model: {hub_folder}")
+    return hub_folder
+
+
+def _run(config: QuickstartConfig, plan: _Plan) -> Path:
     from .corpus import extract
     from .evaluation import evaluate
     from .release import export
     from .stages import contrast, pretrain, tokenizer
 
-    begin = time.perf_counter()
-    plan = _plan(config)
     steps = Steps(config.output, STEPS)
     steps.run("extract", plan.extract, extract.main)
     steps.run("tokenizer", plan.tokenizer, tokenizer.main)
     steps.run("untrained", plan.untrained, pretrain.main)
     steps.run("pretrain", plan.pretrain, pretrain.main)
     steps.run("contrast", plan.contrast, contrast.main)
+    steps.run("tune", plan.tune, contrast.main)
     for name, measurement in plan.evaluate.items():
         steps.run(f"evaluate-{name}", measurement, evaluate.main)
-    steps.run("export", plan.export, export.main)
-    hub_folder, corpus = plan.export.output, plan.extract.output
-    _reopen(hub_folder, list(config.queries))
-    _answer(hub_folder, corpus, list(config.queries))
-    say(
-        _table({name: json.loads(file.read_text(encoding="utf-8")) for name, file in plan.figures.items()}, corpus.name)
-    )
-    say(f"\n{time.perf_counter() - begin:.0f} s in all{_most_memory()}.\nThe model: {hub_folder}")
-    return hub_folder
+    best = _best(_results(plan), plan.extract.output.name)
+    steps.run("export", plan.export[best], export.main)
+    return plan.export[best].output
+
+
+def _results(plan: _Plan) -> dict[str, dict[str, Any]]:
+    return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in plan.figures.items()}
+
+
+def _figure(results: dict[str, dict[str, Any]], name: str, task: str, metric: str) -> float:
+    (model,) = results[name]["models"]
+    return value_of(results[name], model=model, task=task, metric=metric)
+
+
+def _best(results: dict[str, dict[str, Any]], task: str) -> str:
+    return max(CANDIDATES, key=lambda name: _figure(results, name, task, "mrr"))
 
 
 def _most_memory() -> str:
@@ -261,24 +312,32 @@ def _answer(folder: Path, corpus: Path, queries: list[str]) -> None:
             say(f"  {score:.3f}  {row['path']}:{row['start_line']}  {signature(row['code'])[:_SIGNATURE_LENGTH]}")
 
 
-def _table(results: dict[str, dict[str, Any]], task: str) -> str:
-    """The figures of all models on the search among held-out functions, as Markdown."""
-    titles = {"untrained": "untrained", "stage1": "after Stage I", "stage2": "after Stage II", "bm25": "BM25"}
+def _table(results: dict[str, dict[str, Any]], task: str, seen: bool) -> str:
+    """The metrics of all models on the search among held-out functions, as Markdown.
+
+    Args:
+        results: what `evaluate` wrote, by the keys of `TITLES`.
+        task: the set.
+        seen: whether the source is one that the released model was trained on.
+    """
     facts = next(iter(results.values()))["tasks"][task]
     metrics = ("mrr", "recall@10")
-    lines = [
-        f"\nSearch of {facts['documents']} held-out functions with {facts['queries']} summaries, in percent:\n",
-        f"| model | {' | '.join(metrics)} |",
-        f"|---|{'---:|' * len(metrics)}",
-    ]
-    figures = {
-        name: [value_of(result, model=name, task=task, metric=metric) for metric in metrics]
-        for name, result in results.items()
-    }
-    lines += [f"| {titles[name]} | {' | '.join(f'{value:.1f}' for value in figures[name])} |" for name in results]
-    final, untrained, chance = figures["stage2"][0], figures["untrained"][0], facts["parts"]["full"][ALL]["chance_mrr"]
+    lines = [f"\nSearch of {facts['documents']} held-out functions with {facts['queries']} summaries, in percent:\n"]
+    lines += table(
+        ["model", *metrics],
+        [[title, *(f"{_figure(results, name, task, m):.1f}" for m in metrics)] for name, title in TITLES.items()],
+    )
+    final, untrained = (_figure(results, name, task, "mrr") for name in ("stage2", "untrained"))
+    chance = facts["parts"]["full"][ALL]["chance_mrr"]
     lines.append(
-        f"\nThe MRR after Stage II is {final / untrained:.1f} times that of the untrained model, "
+        f"\nFrom scratch, the MRR after Stage II is {final / untrained:.1f} times that of the untrained model, "
         f"{final / chance:.1f} times that of a random order ({chance:.2f})."
     )
+    if seen:
+        lines.append(
+            f"{RELEASED} was trained on the standard library of Python, so its rows flatter it here: give --source DIR "
+            "for code that it has not seen."
+        )
+    best = _best(results, task)
+    lines.append(f"Exported is the better model of two, by these figures: {TITLES[best]}.")
     return "\n".join(lines)

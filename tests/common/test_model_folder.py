@@ -147,23 +147,23 @@ HOSTILE = {
         "config_kwargs would change how the model is opened",
     ),
     # Tokenizers: panics at opening and at encoding, errors, ids beyond the vocabulary, files elsewhere.
-    "panic prefix": (model(continuing_subword_prefix="######"), r"tokenizer\.json can not be opened: .*out of range"),
+    "panic prefix": (model(continuing_subword_prefix="######"), r"tokenizer\.json cannot be opened: .*out of range"),
     "panic charsmap": (
         tokenizer(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
-        "can not be opened: .*charsmap",
+        "cannot be opened: .*charsmap",
     ),
     "panic template": (tokenizer(post_processor=TEMPLATE | {"special_tokens": {}}), "opened: no entry found"),
     "panic stride": (
         tokenizer(truncation={"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 5}),
-        "can not be opened: .*stride",
+        "cannot be opened: .*stride",
     ),
-    "merges": (model(merges=[["a", "no such token"]]), "can not be opened: .*out of vocabulary"),
+    "merges": (model(merges=[["a", "no such token"]]), "cannot be opened: .*out of vocabulary"),
     "regex": (
         tokenizer(pre_tokenizer={"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": False}),
-        "can not be opened: .*parenthesis",
+        "cannot be opened: .*parenthesis",
     ),
-    "tokenizer list": (text("tokenizer.json", "[]"), "can not be opened: .*sequence"),
-    "tokenizer nested": (text("tokenizer.json", "[" * 100_000), "tokenizer.json can not be opened"),
+    "tokenizer list": (text("tokenizer.json", "[]"), "cannot be opened: .*sequence"),
+    "tokenizer nested": (text("tokenizer.json", "[" * 100_000), "tokenizer.json cannot be opened"),
     "tokenizer bytes": (lambda folder: (folder / "tokenizer.json").write_bytes(b"\xff\xfe"), "opened: .*utf-8"),
     "ids": (
         tokenizer(
@@ -363,7 +363,7 @@ def test_the_tokenizer_may_die_or_eat_its_memory_in_a_process_of_its_own(folder)
     tokenizer(normalizer={"type": "Replace", "pattern": {"String": "x"}, "content": "y" * (48 << 20)})(folder)
     tokenizer(padding=None)(folder)
     (fault,) = faults(folder)
-    assert "tokenizer.json can not be opened: " in fault
+    assert "tokenizer.json cannot be opened: " in fault
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 from open_codesage.train.common.output import new_folder, owned
@@ -40,6 +41,13 @@ def test_a_second_process_is_refused_and_told_by_whom(tmp_path, holder):
         pytest.fail("two processes write one output")
     with new_folder(tmp_path / "other"):
         pass
+
+
+def test_who_waits_gets_the_output_when_the_other_has_left_it(tmp_path, holder):
+    threading.Timer(0.2, holder.stdin.close).start()
+    with Run(tmp_path / "out", SETTINGS, "record.json").begin(wait=True):
+        assert holder.wait() == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_process_of_a_distributed_run_that_is_not_the_first_holds_nothing(tmp_path, holder):

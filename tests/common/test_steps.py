@@ -78,7 +78,7 @@ def test_an_interrupted_step_keeps_its_working_files_but_no_output_without_a_rec
     assert not (workshop.folder / "second" / "stale").exists()
 
 
-def test_changed_settings_redo_the_step_and_all_after_it(workshop):
+def test_changed_settings_redo_the_step_and_all_after_it(workshop, capsys):
     workshop.run()
     stale = [workshop.folder / name / "stale" for name in NAMES]
     for file in stale:
@@ -86,6 +86,7 @@ def test_changed_settings_redo_the_step_and_all_after_it(workshop):
     workshop.run(sizes=(1, 2, 1))
     assert workshop.done == [*NAMES, "second", "third"]
     assert [file.exists() for file in stale] == [True, False, False]
+    assert "[second] settings have changed (size was 1, is 2)" in capsys.readouterr().out
 
 
 def test_settings_changed_after_an_interruption_start_the_step_afresh(workshop):

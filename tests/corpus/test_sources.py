@@ -274,7 +274,7 @@ def test_a_folder_of_parts_is_streamed_part_by_part(tmp_path):
     (folder / "data" / "b.parquet").write_bytes(b"damaged")
     stream = stream_dataset(str(folder), ("python", "java"), Counter())
     assert next(stream).language == "python"  # a download of everything would have met the damaged part first
-    with pytest.raises(ValueError, match="can not be read"):
+    with pytest.raises(ValueError, match="cannot be read"):
         next(stream)
 
 
@@ -295,7 +295,7 @@ def test_rows_without_text_or_with_half_a_surrogate_pair_are_counted(tmp_path):
         ("d.jsonl", b'{"text": "a = 1", "lang": "python"}\n', "has no column content, only lang, text"),
         ("d.jsonl", b'{"content": "a = 1", "language": "python"}\n', "has no column lang"),
         ("d.jsonl", b'{"content": "a = 1", "lang"', "no line of it is a JSON object"),
-        ("d.parquet", b"PAR1 this is not parquet", "can not be"),
+        ("d.parquet", b"PAR1 this is not parquet", "cannot be"),
         ("d.jsonl", b"", "empty"),
         ("d.csv", b"content,lang\n", r"must be a \.parquet or \.jsonl file"),
     ],
@@ -321,7 +321,7 @@ def test_a_hub_dataset_that_can_not_be_reached_is_an_error_with_a_remedy():
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert "the dataset nobody/no-such-dataset can not be opened" in result.stdout
+    assert "the dataset nobody/no-such-dataset cannot be opened" in result.stdout
     assert "give a Hub id or a local file" in result.stdout
 
 

@@ -112,5 +112,5 @@ def test_names_are_as_short_as_they_can_be(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = ["bm25", "a/stage2", str(tmp_path / "b" / "stage2"), "b/stage1", "user/model"]
     assert short_names(given) == ["bm25", "a/stage2", "b/stage2", "stage1", "user/model"]
-    with pytest.raises(ValueError, match="stands there twice"):
+    with pytest.raises(ValueError, match="is given twice"):
         short_names(["a/stage2", str(tmp_path / "a" / "stage2")])

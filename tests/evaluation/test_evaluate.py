@@ -15,6 +15,7 @@ from open_codesage.train.corpus.corpus import FILE_COLUMNS, FUNCTION_COLUMNS, Pa
 from open_codesage.train.evaluation import evaluate, measure, mteb_tasks
 from open_codesage.train.evaluation.config import EvaluateConfig
 from open_codesage.train.evaluation.evaluate import main
+from open_codesage.train.retrieval.encoder import Encoder
 from open_codesage.train.retrieval.signature import signature
 from open_codesage.train.retrieval.task import held_out_search
 from sentence_transformers import SentenceTransformer
@@ -149,6 +150,21 @@ def test_a_sentence_transformer_folder_gives_the_figures_of_its_encoder(corpus, 
     }
 
 
+def test_a_model_is_measured_alone_and_fused_with_bm25_and_is_embedded_once(model, corpus, monkeypatch):
+    embedded = []
+    embed = Encoder.embed
+    monkeypatch.setattr(Encoder, "embed", lambda self, texts, side: embedded.extend(texts) or embed(self, texts, side))
+    results = main(EvaluateConfig(("bm25", str(model), f"bm25+{model}"), (str(corpus),)))
+    assert list(results["models"]) == ["bm25", "stage1", "bm25 + stage1"]
+    assert len({facts["hash"] for facts in results["models"].values()}) == 3
+    assert len(embedded) == len(set(embedded))
+    mrr = {row["model"]: row["value"] for row in results["rows"] if row["metric"] == "mrr"}
+    assert mrr["bm25"] == 100.0
+    assert mrr["stage1"] < mrr["bm25 + stage1"] <= 100.0
+    with pytest.raises(ValueError, match="is given twice"):
+        main(EvaluateConfig((f"bm25+{model}", f"bm25+{model}"), (str(corpus),)))
+
+
 def test_results_are_written_to_a_new_folder(corpus, tmp_path, without_plots):
     settings = config("bm25", corpus, output=tmp_path / "figures", cutoff=3, depth=5)
     results = main(settings)
@@ -213,7 +229,7 @@ def test_models_are_measured_side_by_side_on_all_sets_of_a_folder(sets, model, t
         tuple(row[key] for key in ("model", "task", "protocol", "part", "metric")): row["value"]
         for row in results["rows"]
     }
-    assert len(rows) == len(results["rows"])  # no figure stands there twice
+    assert len(rows) == len(results["rows"])  # no figure is given twice
     same = [{key[1:]: value for key, value in rows.items() if key[0] == name} for name in ("a/final", "b/final")]
     assert same[0] == same[1]
     assert rows["bm25", "search", "pairwise", "en-ruby", "mrr"] == 100

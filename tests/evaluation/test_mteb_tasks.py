@@ -115,7 +115,7 @@ def test_figures_of_other_kinds_of_tasks_keep_their_main_score():
 def test_what_can_not_be_found_is_named():
     with pytest.raises(ValueError, match=r"mteb has no task CosQAs: .*CosQA"):
         find_mteb("CosQAs")
-    with pytest.raises(ValueError, match=r"CosQA \(CoIR-Retrieval/cosqa\) can not be fetched, which needs a Hub"):
+    with pytest.raises(ValueError, match=r"CosQA \(CoIR-Retrieval/cosqa\) cannot be fetched, which needs a Hub"):
         find_mteb("CosQA")
 
 

@@ -56,7 +56,7 @@ def row(label, text="x = 1"):
     [
         ("test.jsonl", None, "has no test.jsonl or test.jsonl.gz"),
         ("test.jsonl", "", "test.jsonl is empty"),
-        ("test.jsonl", "{", "test.jsonl can not be read"),
+        ("test.jsonl", "{", "test.jsonl cannot be read"),
         ("valid.jsonl", row("a") + "\n[1]", "valid.jsonl:2: needed is an object with a text"),
         ("valid.jsonl", row("a", " "), "valid.jsonl:1: needed is an object with a text"),
         ("valid.jsonl", row(None), "valid.jsonl:1: the label None is neither"),

@@ -223,7 +223,7 @@ def test_a_bag_of_tokens_is_called_one(write):
 
 def test_notes_stand_before_the_limits(write, tmp_path):
     notes = tmp_path / "notes.md"
-    with pytest.raises(ValueError, match=r"notes\.md can not be read"):
+    with pytest.raises(ValueError, match=r"notes\.md cannot be read"):
         write(notes=notes)
     notes.write_text("## How it scales\n\nTwice the steps: {{ 7 * 7 }}.\n")
     text = write(notes=notes).text

@@ -304,7 +304,7 @@ def test_a_pickle_that_would_run_code_is_not_opened(copied, tmp_path):
 
 def test_a_hostile_tokenizer_json_is_refused(copied, tmp_path):
     edit(copied / "tokenizer.json", normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"})
-    with pytest.raises(ValueError, match=r"tokenizer\.json can not be opened: .*charsmap"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json cannot be opened: .*charsmap"):
         main(ConvertConfig(source=copied, output=tmp_path / "hub", tokenizer_files="tokenizer.json"))
 
 

@@ -1,4 +1,4 @@
-"""The Hub folder in fresh interpreters, offline, where open_codesage can not be imported.
+"""The Hub folder in fresh interpreters, offline, where open_codesage cannot be imported.
 
 Three interpreters, each with an empty Hugging Face cache of its own, so that code can only come from the folder:
 one opens the folder and saves it again, one opens what was saved after the folder is gone, one runs the model card.

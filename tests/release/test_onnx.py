@@ -188,7 +188,7 @@ def test_a_graph_that_does_not_run_is_found(damage, copied):
     else:
         file.write_bytes(file.read_bytes()[: 5000 if damage == "truncated" else 0])
     (problem,) = check_folder(copied)
-    assert f"{file} can not be run" in problem
+    assert f"{file} cannot be run" in problem
 
 
 def test_weights_apart_lie_beside_their_graph(exported, encoder, tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_a_pickle_of_something_else_is_refused_and_nothing_of_it_runs(pickled, t
         torch.save({"model": {"weight": torch.ones(2)}, "step": 3}, file)
     else:
         file.write_bytes(b"no pickle")
-    with pytest.raises(ValueError, match=r"pytorch_model.bin can not be converted"):
+    with pytest.raises(ValueError, match=r"pytorch_model.bin cannot be converted"):
         main(SafetensorsConfig(pickled, tmp_path / "new"))
     assert not (tmp_path / "sprung").exists()
     assert not (tmp_path / "new").exists()

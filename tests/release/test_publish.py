@@ -214,7 +214,7 @@ def _not_a_number(folder):
         (lambda folder: (folder / "pytorch_model.bin").touch(), "a pickle can run code"),
         (_not_a_number, "NaN or Inf"),
         (lambda folder: (folder / "README.md").write_text("# A model\n"), "names no license"),
-        (lambda folder: (folder / "tokenizer.json").write_text("{}"), r"tokenizer\.json can not be opened"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), r"tokenizer\.json cannot be opened"),
         (lambda folder: (folder / "config.json").unlink(), r"config\.json is missing"),
     ],
 )

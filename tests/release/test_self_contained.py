@@ -1,6 +1,6 @@
 """What users fine-tune and save by their own scripts opens where open_codesage is not installed, adapters included.
 
-Two fresh interpreters that can not import the package, each with an empty Hugging Face cache: one runs the scripts of
+Two fresh interpreters that cannot import the package, each with an empty Hugging Face cache: one runs the scripts of
 `docs/examples` and saves and pushes models and adapters, the other opens all of it, and what `finetune` wrote here.
 """
 

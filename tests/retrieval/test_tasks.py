@@ -11,7 +11,13 @@ import pytest
 import torch
 from open_codesage.train.evaluation.catalogue import find_tasks
 from open_codesage.train.evaluation.tasks import read_task, restrict
-from open_codesage.train.retrieval.protocols import EmbeddingRanker, WordRanker, measure_rankings, measure_task
+from open_codesage.train.retrieval.protocols import (
+    EmbeddingRanker,
+    FusedRanker,
+    WordRanker,
+    measure_rankings,
+    measure_task,
+)
 from open_codesage.train.retrieval.ranking import top_k
 from open_codesage.train.retrieval.task import Task, Text
 
@@ -119,9 +125,9 @@ TWICE = [{"_id": "d/1", "text": "a"}, {"_id": "d/1", "text": "b"}]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"corpus": TWICE}, r"corpus\.jsonl\.gz:2: the _id 'd/1' stands there twice"),
+        ({"corpus": TWICE}, r"corpus\.jsonl\.gz:2: the _id 'd/1' is given twice"),
         ({"corpus": [{"text": "a"}]}, r"corpus\.jsonl\.gz:1: needed are"),
-        ({"corpus": "{"}, r"corpus\.jsonl\.gz can not be read"),
+        ({"corpus": "{"}, r"corpus\.jsonl\.gz cannot be read"),
         ({"corpus": ""}, r"corpus\.jsonl\.gz is empty"),
         ({"corpus": [{"_id": "d/1", "text": "a"}]}, r"qrels\.tsv:2: there is no document 'd/2'"),
         ({"queries": [{"_id": "p", "text": "a"}]}, r"qrels\.tsv:2: there is no query 'q'"),
@@ -249,7 +255,7 @@ def test_a_set_of_the_hub_is_read_as_a_folder_is(hub):
     ("configs", "message"),
     [
         ({"default": ("test", JUDGED)}, "has the configurations default, but a search set on the Hub has"),
-        ({"corpus": ("corpus", CORPUS * 2)}, "user/found, corpus, row 3: the _id 'd1' stands there twice"),
+        ({"corpus": ("corpus", CORPUS * 2)}, "user/found, corpus, row 3: the _id 'd1' is given twice"),
         ({"qrels": ("test", [{"query-id": "q1", "score": 1}])}, "qrels, row 1 has no 'corpus-id'"),
     ],
 )
@@ -283,3 +289,28 @@ def test_bm25_weighs_words_by_all_documents():
     one = Task("set", (Text("q", "alpha beta", "x"),), texts, (frozenset({1}),), ("full",), (frozenset(),), "code2code")
     # Among 1 and 4 alone both words are as rare; over all, alpha is the rarer one.
     assert WordRanker(one).rank(np.array([0]), np.array([1, 4]), 2).tolist() == [[1, 4]]
+
+
+class Given:
+    """Ranks as it was told to."""
+
+    def __init__(self, *ranking):
+        self.ranking = np.array(ranking)
+
+    def rank(self, queries, documents, depth):
+        kept = self.ranking[np.isin(self.ranking, documents)]
+        return np.stack([kept[:depth]] * len(queries))
+
+
+def test_fused_rankings_are_those_of_reciprocal_ranks():
+    one, other = Given(3, 0, 1, 2), Given(0, 2, 1, 3)
+    everything = np.arange(4)
+    scores = {
+        n: 1 / (61 + one.ranking.tolist().index(n)) + 1 / (61 + other.ranking.tolist().index(n)) for n in range(4)
+    }
+    expected = sorted(scores, key=lambda number: -scores[number])
+    assert expected[0] == 0  # first and second, so before 3, which is first and last
+    assert FusedRanker(one, other).rank(np.array([0, 1]), everything, 4).tolist() == [expected] * 2
+    assert FusedRanker(one, other).rank(np.array([0]), everything, 2).tolist() == [expected[:2]]
+    assert FusedRanker(one, one).rank(np.array([0]), np.array([1, 2]), 2).tolist() == [[1, 2]]
+    assert FusedRanker(Given(1, 0), Given(0, 1)).rank(np.array([0]), np.array([0, 1]), 2).tolist() == [[0, 1]]  # a tie

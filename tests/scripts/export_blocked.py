@@ -1,4 +1,4 @@
-"""Run a script where open_codesage can not be imported: `python export_blocked.py SCRIPT [ARGUMENT ...]`."""
+"""Run a script where open_codesage cannot be imported: `python export_blocked.py SCRIPT [ARGUMENT ...]`."""
 
 import importlib.abc
 import runpy

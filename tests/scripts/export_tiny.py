@@ -23,7 +23,7 @@ def stage_one(folder: Path, seed: int = 0, **config) -> Path:
         "intermediate_size": 64,
         "max_position_embeddings": POSITIONS,
         "pad_token_id": tokenizer.pad_token_id,
-        # Wide weights: embeddings of different texts are far apart, so that a wrong one can not pass for a right one.
+        # Wide weights: embeddings of different texts are far apart, so that a wrong one cannot pass for a right one.
         "initializer_range": 0.3,
     }
     torch.manual_seed(seed)

@@ -1,6 +1,7 @@
 """Batches of Stage II: full, of one language, without duplicates, and always the same."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -217,6 +218,24 @@ def test_questions_and_codes_without_names_are_forms_of_whatever_was_chosen():
     assert 5 < sum(half.text(row) == row["summary"] for row in rows) < 21
     assert 5 < sum(half.code(row) == row["code"] for row in rows) < 21
     assert [half.text(row) for row in rows] == [half.text(row) for row in rows]
+    again = replace(half, epoch=1)
+    assert [half.text(row) for row in rows] != [again.text(row) for row in rows]
+    assert [half.code(row) for row in rows] != [again.code(row) for row in rows]
+    assert [again.code(row) for row in rows] == [again.code(row) for row in rows]
+
+
+def test_unimodal_pairs_are_a_function_with_its_names_and_without():
+    rows = [
+        {"summary": "Returns it.", "code": f"def get_{word}(value):\n    return value", "language": "python"}
+        for word in map(chr, range(97, 123))
+    ]
+    some = PairCollator(lambda texts: {}, 8, 8, 0.0, obfuscated_share=1.0, unimodal_share=0.5)
+    pairs = [(some.text(row), some.code(row)) for row in rows]
+    unimodal = [text != row["summary"] for (text, _), row in zip(pairs, rows, strict=True)]
+    assert 5 < sum(unimodal) < 21
+    bare = "def v0(v1):\n    return v1"
+    for row, pair, so in zip(rows, pairs, unimodal, strict=True):
+        assert pair == ((bare, row["code"]) if so else (row["summary"], bare))
 
 
 def test_without_hard_positives_the_column_is_not_needed():

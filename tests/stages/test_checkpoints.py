@@ -143,8 +143,10 @@ def test_pickled_weights_are_refused_unread_with_the_way_to_convert_them(tmp_pat
 
 
 def test_safetensors_are_taken_even_beside_pickles(tmp_path):
-    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     (tmp_path / "training_args.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match="safetensors"):
+        require_safetensors(tmp_path)
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     require_safetensors(tmp_path)
 
 

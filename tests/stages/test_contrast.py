@@ -17,7 +17,7 @@ from open_codesage.train.stages.callbacks.collapse import CollapseAlarm
 from open_codesage.train.stages.configs import ContrastConfig
 from open_codesage.train.stages.contrast import BimodalTrainer, main
 from open_codesage.train.stages.data.batches import PairBatchSampler, PairCollator
-from open_codesage.train.stages.length_buckets import bucket_by_length
+from open_codesage.train.stages.length_buckets import CPU_TOKENS, bucket_by_length
 from open_codesage.train.stages.losses import HardNegativeContrastiveLoss, collapse_value_of_ranking
 from open_codesage.train.stages.spellings import spellings
 from pyarrow import parquet
@@ -386,8 +386,13 @@ def test_a_bert_is_trained_in_mini_batches_by_length(folder, tmp_path, monkeypat
     encoder.save_pretrained(tmp_path / "bert")
     tokenizer.save_pretrained(tmp_path / "bert")
     bucketed = []
-    monkeypatch.setattr(contrast, "bucket_by_length", lambda model: bucketed.append(bucket_by_length(model, 64)))
+
+    def in_pieces(model, tokens):
+        bucketed.append(tokens)
+        bucket_by_length(model, 64)
+
+    monkeypatch.setattr(contrast, "bucket_by_length", in_pieces)
     output = main(config(folder, str(tmp_path / "trained"), model=tmp_path / "bert", steps=4))
-    assert len(bucketed) == 1
+    assert bucketed == [CPU_TOKENS]
     opened = SentenceTransformer(str(output), device="cpu")
     assert opened.encode(["parse the header"]).shape == (1, 32)

@@ -1,4 +1,4 @@
-"""Fine-tuning gives the best model of a run, as whole model or adapter, and refuses what it can not learn from."""
+"""Fine-tuning gives the best model of a run, as whole model or adapter, and refuses what it cannot learn from."""
 
 import json
 import runpy
@@ -324,7 +324,7 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_refused(searched, work, 
     [
         ({"columns": ("text", "answer")}, "no column answer: name the right ones of text, code, wrong, label, module"),
         ({"columns": ("text",)}, "retrieval needs a column of texts"),
-        ({"model": "nowhere"}, "nowhere: There is no such folder, and as a Hub id it can not be opened"),
+        ({"model": "nowhere"}, "nowhere: There is no such folder, and as a Hub id it cannot be opened"),
         ({"model": "somebody/nothing", "task": "classification"}, "There is no such folder, and as a Hub id"),
         ({"max_length": 97}, "max_length is 97, but the model has positions for 96"),
         ({"batch_size": 65}, "64 rows do not fill a batch of 65"),

@@ -6,6 +6,7 @@ import torch
 from open_codesage.tokenization.identifiers import find_identifiers
 from open_codesage.tokenization.tokenizer import encode_with_identifiers, train_tokenizer
 from open_codesage.train.common.randomness import derive, permutation, uniform
+from open_codesage.train.stages.data import masking
 from open_codesage.train.stages.data.masking import IdentifierMaskingCollator
 
 END, MASK, PAD, IGNORED = 0, 1, 2, -100
@@ -351,7 +352,7 @@ def test_rows_of_lists_and_a_row_of_one_end_token(tokenizer):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mask_rate": 1.5}, "mask_rate must be between 0 and 1, not 1.5"),
+        ({"mask_rate": 1.5}, "mask_rate must be at least 0 and at most 1, not 1.5"),
         ({"mask_rate": (0.5, 0.1)}, "lowest, highest"),
         ({"deobfuscation_share": -0.1}, "deobfuscation_share"),
         ({"identifier_share": 2}, "identifier_share"),
@@ -377,3 +378,34 @@ def test_a_tokenizer_without_a_mask_is_refused():
     bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), eos_token="<e>", pad_token="<p>")
     with pytest.raises(ValueError, match="no mask_token"):
         IdentifierMaskingCollator(bare, seed=0)
+
+
+# What is listed for an accelerator.
+
+
+def test_a_listed_batch_tells_its_documents_and_the_positions_to_predict(tokenizer):
+    rows = [make_row(1, (40, 100, 60)), make_row(2), make_row(3, (5, 5))]
+    plain, listed = (
+        IdentifierMaskingCollator(tokenizer, seed=3, length=LENGTH, listed=listed)(rows) for listed in (False, True)
+    )
+    assert all(torch.equal(listed[name], values) for name, values in plain.items())
+    begins = [0, 40, 140, 200, 256, 296, 396, 512, 512, 517, 522]  # padding is a document, in a full row an empty one
+    assert listed["cu_seq_lens_q"].tolist() == begins + [768] * (3 * 8 + 1 - len(begins))
+    assert listed["cu_seq_lens_q"].dtype == torch.int32
+    assert listed["max_length_q"] == LENGTH
+    places, labels = listed["masked_lm_positions"], listed["labels"].flatten()
+    assert len(places.unique()) == len(places) in (96, 192, 384)
+    assert sorted(places[labels[places] != IGNORED].tolist()) == (labels != IGNORED).nonzero().flatten().tolist()
+
+
+def test_lists_keep_their_length_until_they_are_full():
+    for documents, room in ((3, 16), (16, 16), (17, 32), (40, 64)):
+        ends = masking.documents_of(np.full(documents, 10), rows=2)
+        assert len(ends) == room + 1
+        assert ends[documents:].tolist() == [10 * documents] * (room + 1 - documents)
+    for predicted, room in ((0, 8), (8, 8), (9, 16), (33, 64), (64, 64)):
+        labels = np.full(64, IGNORED)
+        labels[64 - predicted :] = 5
+        places = masking.positions_of(labels.reshape(2, 32))
+        assert len(set(places)) == len(places) == room
+        assert (labels[places] != IGNORED).sum() == predicted

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from open_codesage.modeling import attention_codesage
 from open_codesage.train.corpus.corpus import Corpus
 from open_codesage.train.stages.data.masking import IdentifierMaskingCollator
 from open_codesage.train.stages.data.packing import prepare_shards
@@ -19,6 +20,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, EvalPre
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
+import varlen_on_cpu
 from tiny_pretraining import curve, main, settings, write_inputs
 
 STEADY = {"embedding_dropout_prob": 0.0, "residual_dropout_prob": 0.0, "attention_dropout_prob": 0.0}
@@ -253,6 +255,26 @@ def test_a_compiled_model_is_saved_under_its_own_names(folder):
     assert one.keys() == other.keys()
     for name, weight in one.items():
         torch.testing.assert_close(other[name], weight)
+
+
+@pytest.mark.parametrize("kernel", [False, True], ids=["masks", "kernel"])
+def test_fixed_shapes_learn_the_same(folder, kernel, monkeypatch, capsys):
+    """Ten steps of two micro-batches, whose losses are divided by the labels of both."""
+    plain = steady(folder, "of-any-shape", save_steps=100, eval_steps=None)
+    if not (folder / "of-any-shape").exists():
+        main(plain)
+    if kernel:
+        varlen_on_cpu.register()
+        monkeypatch.setattr(attention_codesage, "has_varlen_kernel", lambda *case: True)
+    name = f"of-one-shape-{kernel}"
+    main(steady(folder, name, save_steps=100, eval_steps=None, fixed_shapes=True))
+    assert ("a kernel for variable lengths" if kernel else "by masks") in capsys.readouterr().out
+    expected, found = curve(folder / "of-any-shape"), curve(folder / name)
+    for step in range(1, 11):
+        assert found[step]["loss"] == pytest.approx(expected[step]["loss"], rel=1e-4)
+        assert found[step]["grad_norm"] == pytest.approx(expected[step]["grad_norm"], rel=1e-3)
+    one, other = log(folder, "of-any-shape"), log(folder, name)
+    assert (one["tokens"], one["flops"]) == (other["tokens"], other["flops"])
 
 
 def test_an_error_leaves_no_model_folder(folder, monkeypatch):

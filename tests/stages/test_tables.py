@@ -83,7 +83,7 @@ def test_what_can_not_be_used_is_refused_with_its_place(tmp_path, name, content,
 
 
 def test_what_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no file nowhere\.jsonl, and as a dataset of the Hub it can not be read"):
+    with pytest.raises(ValueError, match=r"no file nowhere\.jsonl, and as a dataset of the Hub it cannot be read"):
         read_rows("nowhere.jsonl", "train", ["text"])
     with pytest.raises(ValueError, match="is a folder, but no corpus"):
         read_rows(str(tmp_path), "train", ["text"])

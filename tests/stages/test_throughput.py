@@ -4,7 +4,7 @@ import pytest
 import torch
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
 from open_codesage.train.stages.callbacks import throughput
-from open_codesage.train.stages.callbacks.throughput import Throughput, measured_peak, training_flops
+from open_codesage.train.stages.callbacks.throughput import Throughput, measured_peak, training_flops, work
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -22,6 +22,10 @@ CONFIG = CodeSageConfig(
 )
 
 
+def flops(inputs: dict[str, torch.Tensor]) -> float:
+    return training_flops(CONFIG, work(inputs).tolist())
+
+
 def test_flops_are_those_that_torch_counts_for_the_matrix_products():
     ids = torch.randint(3, 50, (4, 24))
     labels = torch.where(torch.rand(4, 24) < 0.3, ids, -100)
@@ -29,7 +33,7 @@ def test_flops_are_those_that_torch_counts_for_the_matrix_products():
     model = CodeSageForMaskedLM._from_config(CONFIG, attn_implementation="eager")
     with FlopCounterMode(display=False) as counter:
         model(**inputs).loss.backward()
-    counted = training_flops(CONFIG, inputs)
+    counted = flops(inputs)
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-6)
 
 
@@ -40,7 +44,7 @@ def test_packed_rows_pay_for_attention_within_documents_only():
     one = torch.arange(12)[None]
 
     def attention(positions: torch.Tensor) -> float:
-        return training_flops(CONFIG, {"input_ids": ids, "attention_mask": mask, "position_ids": positions})
+        return flops({"input_ids": ids, "attention_mask": mask, "position_ids": positions})
 
     per_square = 3 * 4 * CONFIG.num_hidden_layers * CONFIG.hidden_size
     assert attention(one) - attention(packed) == per_square * (10**2 - 3**2 - 7**2)
@@ -49,10 +53,10 @@ def test_packed_rows_pay_for_attention_within_documents_only():
 def test_padding_costs_nothing_and_the_positions_of_padding_do_not_matter():
     ids = torch.zeros(2, 8, dtype=torch.long)
     mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
-    short = training_flops(CONFIG, {"input_ids": ids[1:, :5]}) + training_flops(CONFIG, {"input_ids": ids[:1]})
-    assert training_flops(CONFIG, {"input_ids": ids, "attention_mask": mask}) == short
+    short = flops({"input_ids": ids[1:, :5]}) + flops({"input_ids": ids[:1]})
+    assert flops({"input_ids": ids, "attention_mask": mask}) == short
     positions = torch.arange(8).repeat(2, 1)
-    assert training_flops(CONFIG, {"input_ids": ids, "attention_mask": mask, "position_ids": positions}) == short
+    assert flops({"input_ids": ids, "attention_mask": mask, "position_ids": positions}) == short
 
 
 def test_the_peak_is_that_of_the_fastest_product_after_the_first(monkeypatch):

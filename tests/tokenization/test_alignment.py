@@ -75,7 +75,7 @@ def code(draw) -> tuple[str, list[Identifier]]:
     return identifiers_at(*parts)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(code())
 def test_no_token_holds_a_name_and_something_else(tokenizer, example):
     text, identifiers = example
@@ -108,7 +108,7 @@ def test_no_token_of_real_code_holds_a_name_and_something_else(tokenizer, gpt2, 
         assert "__(" in glued(spans_of(gpt2, text), text, identifiers)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(code())
 def test_alignment_is_overlap(tokenizer, gpt2, example):
     text, identifiers = example
@@ -134,7 +134,7 @@ def check_that_masks_and_rest_make_the_text(tokenizer, text: str, identifiers: l
         assert "".join(tokenizer.decode(tokens[ids == number]).split()) == "".join(expected.split())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(code())
 def test_masks_hold_the_names_and_nothing_else(tokenizer, example):
     check_that_masks_and_rest_make_the_text(tokenizer, *example)

@@ -155,7 +155,7 @@ def test_size_limit_counts_bytes():
     assert error.value.reason == "too_large"
 
 
-@pytest.mark.skipif(not source_module._CAN_STOP_A_PARSE, reason="tree-sitter 0.25 can not stop a parse")
+@pytest.mark.skipif(not source_module._CAN_STOP_A_PARSE, reason="tree-sitter 0.25 cannot stop a parse")
 def test_time_limit():
     text = "x = [1, 2, 3]\n" * 20_000
     with pytest.raises(Unparsable, match=r"0\.0 s") as error:

@@ -143,7 +143,7 @@ def test_other_texts_give_other_bytes(trained):
     assert other.backend_tokenizer.to_str() != trained.backend_tokenizer.to_str()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text() | st.text(alphabet="aé\u0301_9 \t\r\n$@#?!(中😀\ufeff\u200d<|>mask"))
 def test_decoding_gives_back_any_text(trained, text):
     ids = trained(text)["input_ids"]
@@ -177,7 +177,7 @@ def test_where_words_are_split(trained, text, expected):
     assert pieces(trained, text) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="aé_ (\n09²٣ⅷ"))
 def test_digits_stand_alone(trained, text):
     for piece in pieces(trained, text):

@@ -2,9 +2,12 @@
 
 Contract: `load_config(cls, argv)` builds `cls` from, in rising priority, the field defaults, the recipe of
 `--config FILE` and the options `--field value`. Help texts come from the `Attributes:` section of the class docstring,
-so a field is documented in one place only. Fields named in the class's `positional` are given by place instead of by
-option. A key that does not exist, a value of the wrong type and a missing required
+so a field is documented in one place only. A key that does not exist, a value of the wrong type and a missing required
 field end in a `ConfigError` that names the key, the place it came from and the remedy.
+
+What is special about a field stands in the class, too, which may name fields in three tuples: `positional`, given by
+place instead of by option; `compared`, needed for comparisons only, of which `--help` gives no more than the names; and
+`free`, of no effect on the result, and so left out of `deciding`.
 
 Invariant: importing this module costs nothing but the standard library and PyYAML.
 """
@@ -69,6 +72,11 @@ def make_config(cls: type[Config], values: Mapping[str, Any], where: str) -> Con
         return cls(**converted)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def deciding(config: Any) -> dict[str, Any]:
+    """The settings that the result depends on, those that decide it: all but the fields named in the class's `free`."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in _special(config, "free")}
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -160,17 +168,21 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
     description, attributes = _documentation(cls)
-    parser = _Parser(prog=prog, description=description, allow_abbrev=False)
+    compared = _special(cls, "compared")
+    more = f"for comparisons, described in the documentation: {', '.join(_flag(cls, name) for name in compared)}"
+    parser = _Parser(prog=prog, description=description, epilog=more if compared else None, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML recipe; options on the command line win over it")
     hints = typing.get_type_hints(cls)
     required = _required(cls)
     for field in dataclasses.fields(cls):
-        hint, positional = hints[field.name], field.name in _positional(cls)
+        hint, positional = hints[field.name], field.name in _special(cls, "positional")
         options: dict[str, Any] = {"default": None, "help": attributes.get(field.name, "").replace("%", "%%")}
         if field.name in required:
             options["help"] += " (required)"
         elif field.default not in (dataclasses.MISSING, None, ()):
             options["help"] += f" (default: {field.default})"
+        if field.name in compared:
+            options["help"] = argparse.SUPPRESS
         if _is_mapping(hint):
             options |= {"action": _KeyValue, "nargs": "+", "metavar": "KEY=VALUE"}
         elif get_origin(hint) is tuple:
@@ -209,12 +221,12 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def _positional(cls: type[Any]) -> tuple[str, ...]:
-    return getattr(cls, "positional", ())
+def _special(cls: Any, what: Literal["positional", "compared", "free"]) -> tuple[str, ...]:
+    return getattr(cls, what, ())
 
 
 def _flag(cls: type[Any], name: str) -> str:
-    return name.upper() if name in _positional(cls) else f"--{name.replace('_', '-')}"
+    return name.upper() if name in _special(cls, "positional") else f"--{name.replace('_', '-')}"
 
 
 def _convert_all(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:

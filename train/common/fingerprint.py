@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def content_hash(parts: Sequence[str]) -> str:
-    """SHA-256 of some strings, told apart from any other split of the same characters."""
+    """SHA-256 of some strings, distinguished from any other split of the same characters."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(json.dumps(part).encode())

@@ -22,6 +22,7 @@ from .model_layout import (
     MODEL_CONFIG,
     MODULE_TYPES,
     SENTENCE_CONFIG,
+    STATIC,
     TRANSFORMER,
     Part,
     config_faults,
@@ -39,6 +40,7 @@ from .model_weights import (
     module_faults,
     stored_shapes,
     value_faults,
+    vocabulary,
     weight_faults,
     weight_files,
 )
@@ -60,7 +62,7 @@ def require_sound(folder: Path) -> None:
         ValueError: the faults, each with its file.
     """
     if problems := faults(folder):
-        raise ValueError(f"{folder} can not be opened as a model:\n  " + "\n  ".join(problems))
+        raise ValueError(f"{folder} cannot be opened as a model:\n  " + "\n  ".join(problems))
     if (folder / ADAPTER).is_file():
         base = read_object(folder / ADAPTER).get("base_model_name_or_path")
         if not isinstance(base, str) or not base:
@@ -80,14 +82,14 @@ def require_sound_download(model: str) -> Path:
         The folder of its files. Who opens the id, opens it with `local_files_only`: a library would fetch the rest.
 
     Raises:
-        ValueError: it can not be fetched, or has faults, each with its file.
+        ValueError: it cannot be fetched, or has faults, each with its file.
     """
     from huggingface_hub import snapshot_download
 
     try:
         folder = snapshot_download(model, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"])
     except (OSError, ValueError) as error:
-        reason = f"There is no such folder, and as a Hub id it can not be opened: {error}"
+        reason = f"There is no such folder, and as a Hub id it cannot be opened: {error}"
         raise ValueError(f"model {model}: {reason}") from error
     require_sound(Path(folder))
     return Path(folder)
@@ -127,7 +129,7 @@ def require_sound_tokenizer(folder: Path) -> None:
         objects, problems = {}, [str(error)]
     problems = problems or tokenizer_faults(folder, objects.get(CONFIG, {}), objects.get(TOKENIZER_CONFIG, {}))
     if problems:
-        raise ValueError(f"{folder} can not be opened as a tokenizer:\n  " + "\n  ".join(problems))
+        raise ValueError(f"{folder} cannot be opened as a tokenizer:\n  " + "\n  ".join(problems))
 
 
 def faults(folder: Path) -> list[str]:
@@ -162,7 +164,10 @@ def _part_faults(part: Part, root: Path) -> list[str]:
     if part.module != TRANSFORMER:
         if MODULE_TYPES[part.module].weights:
             problems = list(module_faults(part, config))
-            problems += tokenizer_faults(folder, {}, objects.get(TOKENIZER_CONFIG, {}))
+            if part.module == STATIC:  # sentence-transformers reads no config of it, but AutoModel does
+                problems += config_faults(folder / CONFIG, config, len(stored_shapes(folder / "model.safetensors")))
+            if not problems:
+                problems = tokenizer_faults(folder, vocabulary(part), objects.get(TOKENIZER_CONFIG, {}))
             problems = problems or list(value_faults(folder / "model.safetensors"))
         return problems
     read = [folder / ADAPTER_WEIGHTS] if adapter else weight_files(folder)

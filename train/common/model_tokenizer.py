@@ -79,12 +79,12 @@ def probe_tokenizer(path: Path) -> int:
         The largest token id of a few encodings.
 
     Raises:
-        ValueError: it is too long, or can not be used; the message says why.
+        ValueError: it is too long, or cannot be used; the message says why.
     """
     _require_length(path)
     largest, reason = _probe(path.read_bytes())
     if reason:
-        raise ValueError(f"{path} can not be opened: {reason}")
+        raise ValueError(f"{path} cannot be opened: {reason}")
     return largest
 
 
@@ -98,7 +98,7 @@ def _probe_vocabulary(folder: Path, files: Sequence[Path]) -> int:
         _require_length(file)
     largest, reason = _run([str(folder)], b"")
     if reason:
-        raise ValueError(f"{files[0]} can not be opened: {reason}")
+        raise ValueError(f"{files[0]} cannot be opened: {reason}")
     return largest
 
 
@@ -109,7 +109,7 @@ def _require_length(path: Path) -> None:
 
 @lru_cache(maxsize=4)
 def _probe(content: bytes) -> tuple[int, str]:
-    """Return the largest id that a tokenizer gives, or why it can not be used."""
+    """Return the largest id that a tokenizer gives, or why it cannot be used."""
     return _run([], content)
 
 

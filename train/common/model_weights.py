@@ -128,8 +128,8 @@ def module_faults(part: Part, config: Mapping[str, Any]) -> Iterator[str]:
     shapes = stored_shapes(part.folder / WEIGHTS)
     where = part.folder / CONFIG
     if part.module == STATIC:
-        if not {"embedding.weight", "embeddings"} & shapes.keys():
-            yield f"{part.folder / WEIGHTS} holds no embedding.weight for its {STATIC}"
+        if len(_rows(shapes)) != 2:
+            yield f"{part.folder / WEIGHTS} holds no matrix embedding.weight or embeddings for its {STATIC}"
         return
     if part.module == "LayerNorm":
         wanted: dict[str, tuple[Any, ...]] = dict.fromkeys(("norm.weight", "norm.bias"), (config.get("dimension"),))
@@ -144,6 +144,19 @@ def module_faults(part: Part, config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where} asks for {list(shape)} as {name}, but {list(shapes[name])} is stored"
     if "linear.weight" in wanted.keys() - shapes.keys() or "norm.weight" in wanted.keys() - shapes.keys():
         yield f"{part.folder / WEIGHTS} holds no weight for its {part.module}"
+
+
+def vocabulary(part: Part) -> dict[str, Any]:
+    """The size of the vocabulary that a table has rows for, as a config would tell it; nothing of other modules."""
+    if part.module != STATIC:
+        return {}
+    shapes = stored_shapes(part.folder / WEIGHTS)
+    return {"vocab_size": shapes.get("mapping", _rows(shapes))[0]}
+
+
+def _rows(shapes: Shapes) -> tuple[int, ...]:
+    """Shape of the table of a static model, by the name that sentence-transformers or model2vec gives it."""
+    return shapes.get("embedding.weight", shapes.get("embeddings", ()))
 
 
 def declaration_faults(part: Path, stored: Mapping[Path, Shapes]) -> list[str]:
@@ -219,6 +232,6 @@ def value_faults(file: Path) -> Iterator[str]:
     with safe_open(file, framework="pt") as weights:
         for name in weights.keys():  # noqa: SIM118 (safe_open is no mapping)
             tensor = weights.get_tensor(name)
-            # Eight-bit formats can not be asked; those of our own models are never that narrow.
+            # Eight-bit formats cannot be asked; those of our own models are never that narrow.
             if tensor.is_floating_point() and tensor.itemsize > 1 and not torch.isfinite(tensor).all():
                 yield f"{file}: {name} holds NaN or Inf; take a checkpoint from before it diverged"

@@ -2,7 +2,7 @@
 
 Contract: inside `with new_folder(output) as folder:` everything is written to `folder`, a hidden one beside `output`,
 which gets its name when the block ends without an error. An error removes it; what a killed run left is removed by the
-next. Inside `with owned(output):` no other process gets past either of them.
+next. Inside `with owned(output):` no other process gets past either of them: it is refused, or waits if it asked to.
 
 Invariants: a folder called `output` is never half-written, and one that holds something is never touched. The operating
 system frees the lock of a process that is killed.
@@ -31,8 +31,12 @@ RESULTS = "results.json"
 
 
 @contextlib.contextmanager
-def owned(output: Path) -> Iterator[None]:
+def owned(output: Path, wait: bool = False) -> Iterator[None]:
     """Keep every other process from writing `output`; the process that holds it may hold it again.
+
+    Args:
+        output: a file or folder.
+        wait: wait for a process that holds it, for outputs that several processes want alike.
 
     Raises:
         ValueError: another process holds it, named in the message; or the folder around it cannot be made.
@@ -42,7 +46,7 @@ def owned(output: Path) -> Iterator[None]:
     lock = FileLock(path, is_singleton=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise ValueError(
             f"{output} is being written by {_owner(path)}: wait for it, or choose another output"

@@ -4,8 +4,12 @@ Contract: `derive(key, word)` is output number `word` of the generator SplitMix6
 splittable pseudorandom number generators", 2014) started at `key`; outputs serve as keys again. So
 `derive(derive(seed, epoch), row)` is the same whatever was drawn before, in any order, process or version of NumPy.
 
+What has a name and no number, such as a file, is drawn by it: `draw(name)` orders names by chance, and takes a share.
+
 Invariant: arrays are uint64; nothing here has a state.
 """
+
+import hashlib
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +39,16 @@ def derive(key: int | Words, word: int | npt.NDArray[np.integer]) -> Words:
     z *= _SECOND
     z ^= z >> _SHIFTS[2]
     return z
+
+
+def draw(name: str, size: int = 8) -> int:
+    """Draw a number from 0 to 256**size - 1 by a name alone.
+
+    Args:
+        name: what tells it from the others of a draw, a seed included if there is one.
+        size: bytes of the number; more than 8 serve only to repeat draws of corpora that were made so.
+    """
+    return int.from_bytes(hashlib.blake2b(name.encode(errors="replace"), digest_size=size).digest())
 
 
 def uniform(words: Words) -> npt.NDArray[np.float64]:

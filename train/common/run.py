@@ -6,7 +6,8 @@ refuses a foreign one; inside `begin()` the output belongs to this process, and 
 
 Invariants: of two processes that want one output, the second is refused at once and told by whom. A process that is
 killed holds nothing. A finished output names the settings it was made with, so the same command finds its work done
-and another one is refused.
+and another one is refused. (An output that is named by its settings, such as a step of an ablation or an array of the
+embedding cache, needs no record: it is finished when it exists, and `owned(output, wait=True)` guards the making.)
 """
 
 import json
@@ -48,11 +49,12 @@ class Run:
         return True
 
     @contextmanager
-    def begin(self, first: bool = True) -> Iterator[Path]:
+    def begin(self, first: bool = True, wait: bool = False) -> Iterator[Path]:
         """Hold the output, and give the folder for working files, which need not exist yet.
 
         Args:
             first: whether this process speaks for all of a distributed run; the others hold nothing.
+            wait: wait for another process that holds it; it may have finished the output by then.
 
         Raises:
             ValueError: another process is writing the output.
@@ -60,12 +62,12 @@ class Run:
         if not first:
             yield self.folder
             return
-        with owned(self.output):
+        with owned(self.output, wait):
             yield self.folder
 
     @contextmanager
     def write(self, content: Mapping[str, Any]) -> Iterator[Path]:
-        """Give a folder that becomes the output, with `content` and the settings as its record.
+        """Give a folder that becomes the output, with the settings and what `content` holds in the end as its record.
 
         Raises:
             ValueError: the output exists, cannot be made, or another process is writing it.
@@ -92,17 +94,21 @@ def require_same_settings(folder: Path, old: Mapping[str, Any], new: Mapping[str
     Raises:
         ValueError: they differ; the message names every key with its old and new value.
     """
-    before, now = _flat(old), _flat(json.loads(json.dumps(new)))
-    changes = [
-        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    if changes:
+    if changes := changed_settings(old, new):
         raise ValueError(
             f"{folder} was made with other settings ({'; '.join(changes)}): "
             "go back to the old settings, delete that folder, or choose another output"
         )
+
+
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say of every setting that is another one now what it was and is, in words."""
+    before, now = _flat(old), _flat(json.loads(json.dumps(new)))
+    return [
+        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""A row of steps that remembers on disk what has finished, so that a run started again goes on where it was.
+"""A row of steps that remembers on disk what has finished, so that a run started again resumes where it was.
 
 Contract: `Steps(root, names).run(name, config, action)` does the action once for a config and returns its result, from
 the record if there is one. A step that ran under other settings, or whose output is gone, is done again, and so is
-everything after it.
+everything after it. The records lie apart from the outputs, which belong to other commands and are theirs to the byte;
+whoever runs steps holds the root with `output.owned`.
 
 Invariants: a record says "finished" only after the action has returned, so an interrupted step never looks finished.
 Only what a record of this root says that a step has written is ever removed; paths are recorded relative to the root,
@@ -20,7 +21,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from .console import say
-from .output import write_json
+from .output import run_folder, write_json
+from .run import changed_settings
 from .untrusted import brief, read_object
 
 _BEGUN: dict[str, Any] = {"finished": bool, "output": str, "settings": dict}
@@ -54,14 +56,14 @@ class Steps:
     def run(self, name: str, config: Any, action: Callable[[Any], Any]) -> Any:
         """Do `action(config)` unless the step is on record as finished; returns its (JSON) result either way."""
         settings = self._portable(dataclasses.asdict(config))
-        output = os.path.relpath(config.output, self.root)
         record = self._record(name)
-        if record and record["settings"] != settings:
-            say(f"[{name}] settings have changed: this step and those after it are done again")
-            self._forget_from(name)
-            record = None
-        if record and record["finished"] and not config.output.exists():
-            say(f"[{name}] its output is gone: this step and those after it are done again")
+        reason = None
+        if record and (changes := changed_settings(record["settings"], settings)):
+            reason = f"settings have changed ({'; '.join(changes)})"
+        elif record and record["finished"] and not config.output.exists():
+            reason = "its output is gone"
+        if reason:
+            say(f"[{name}] {reason}: this step and those after it are done again")
             self._forget_from(name)
             record = None
         if record and record["finished"]:
@@ -70,21 +72,13 @@ class Steps:
         if record:
             # The step was stopped just after writing its output. Without a record the output is somebody else's.
             shutil.rmtree(config.output, ignore_errors=True)
-        self._write(name, {"finished": False, "output": output, "settings": settings})
+        begun = {"finished": False, "output": os.path.relpath(config.output, self.root), "settings": settings}
+        self._write(name, begun)
         say(f"[{name}] started")
         start = time.perf_counter()
         result = self._portable(action(config))
         seconds = time.perf_counter() - start
-        self._write(
-            name,
-            {
-                "finished": True,
-                "output": output,
-                "seconds": seconds,
-                "result": result,
-                "settings": settings,
-            },
-        )
+        self._write(name, {**begun, "finished": True, "seconds": seconds, "result": result})
         say(f"[{name}] finished in {seconds:.0f} s")
         return result
 
@@ -131,6 +125,7 @@ class Steps:
     def _forget_from(self, name: str) -> None:
         for later in self.names[self.names.index(name) :]:
             if record := self._record(later):
-                for folder in (record["output"], f"{record['output']}.run"):
-                    shutil.rmtree(self.root / folder, ignore_errors=True)
+                output = self.root / record["output"]
+                for folder in (output, run_folder(output)):
+                    shutil.rmtree(folder, ignore_errors=True)
                 (self.folder / f"{later}.json").unlink()

@@ -51,7 +51,7 @@ def _of_folder(folder: str) -> Callable[[str], list[int]]:
 def _limit(kind: str) -> None:
     try:
         import resource
-    except ImportError:  # Windows, where a process can not limit its own memory
+    except ImportError:  # Windows, where a process cannot limit its own memory
         return
     number = getattr(resource, kind)
     hard = resource.getrlimit(number)[1]

@@ -62,7 +62,7 @@ def map_in_workers(
         lost: gives the result of an item that a process did not survive.
 
     Raises:
-        RuntimeError: worker processes can not start.
+        RuntimeError: worker processes cannot start.
     """
     pool = _Pool(function, workers, seconds)
     try:

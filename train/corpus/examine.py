@@ -77,7 +77,7 @@ def examine(text: str, language: str) -> Extracted:
 
 
 def extract(text: str, language: str) -> list[dict[str, Any]]:
-    """The rows of one file: its documented functions that pass the filters; none if it can not be parsed."""
+    """The rows of one file: its documented functions that pass the filters; none if it cannot be parsed."""
     return examine(text, language).rows
 
 

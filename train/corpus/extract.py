@@ -122,7 +122,7 @@ def main(config: ExtractConfig) -> Path:
         if builder.functions.rows == 0:
             raise ValueError(
                 f"no documented function passed the filters in {builder.files.rows} files of {_source(config)}"
-                f"{_reasons(builder, skipped)}: pairs can not be made from this source"
+                f"{_reasons(builder, skipped)}: pairs cannot be made from this source"
             )
         report = builder.finish(skipped, config.held_out_share, config.min_held_out, config.seed)
     say(_summary(report, config, time.perf_counter() - begin))

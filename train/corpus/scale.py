@@ -9,7 +9,6 @@ Invariants: memory grows neither with the ranks nor with the documents of one. F
 own: one that crashes or hangs it costs that file. Which units are held out depends on the seed and their names only.
 """
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.output import new_folder
+from ..common.randomness import draw
 from .corpus import FUNCTION_COLUMNS
 from .examine import ROW, outcomes
 from .sources import file_of_row
@@ -129,7 +129,7 @@ def join(ranks: Path, output: Path, held_out_share: float = 0.01, seed: int = 0)
 
 def _chance(seed: int, unit: str) -> float:
     """A number from 0 to 1 that depends on the seed and the unit's name only."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {unit}".encode(), digest_size=8).digest()) / 2**64
+    return draw(f"{seed} {unit}") / 2**64
 
 
 def _add(total: dict[str, Any], counts: dict[str, Any]) -> None:

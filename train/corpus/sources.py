@@ -77,7 +77,7 @@ def read(file: SourceFile, max_bytes: int) -> str:
     """The text of a file.
 
     Raises:
-        SkippedFile: it can not be read or decoded, or the rules are against it.
+        SkippedFile: it cannot be read or decoded, or the rules are against it.
     """
     if isinstance(file.content, Path):
         try:
@@ -117,7 +117,7 @@ def collect_folders(
         skipped: files left out here are counted in it.
 
     Raises:
-        ValueError: a folder is missing, is a file, or can not be read.
+        ValueError: a folder is missing, is a file, or cannot be read.
     """
     standard = not folders
     roots = [Path(sysconfig.get_path("stdlib"))] if standard else [Path(folder) for folder in folders]
@@ -157,11 +157,11 @@ def _beginning(location: Path) -> str:
 
 
 def _label(root: Path, taken: set[str]) -> str:
-    """The folder's own name, told apart from others of the same name by a number."""
+    """The folder's own name, distinguished from others of the same name by a number."""
     if not root.is_dir():
         raise ValueError(f"{root} is {'not a folder' if root.exists() else 'missing'}: --source takes existing folders")
     if not os.access(root, os.R_OK | os.X_OK):
-        raise ValueError(f"{root} can not be read: check its permissions")
+        raise ValueError(f"{root} cannot be read: check its permissions")
     name = root.name or "root"
     label, number = name, 2
     while label in taken:
@@ -222,7 +222,7 @@ def stream_dataset(
         licence: licence of rows that do not tell theirs.
 
     Raises:
-        ValueError: the dataset is missing, can not be read, or lacks a column.
+        ValueError: the dataset is missing, cannot be read, or lacks a column.
     """
     number = found = 0
     for number, row in enumerate(_rows(dataset, config_name, data_dir, split), start=1):
@@ -290,14 +290,14 @@ def _rows(
         else:
             rows = datasets.load_dataset(dataset, config_name, data_dir=data_dir, split=split, streaming=True)
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(f"the dataset {dataset} can not be opened ({error}): give a Hub id or a local file") from error
+        raise ValueError(f"the dataset {dataset} cannot be opened ({error}): give a Hub id or a local file") from error
     try:
         yield from rows
     except RecursionError:
-        raise ValueError(f"the dataset {dataset} can not be read: a row is nested too deeply") from None
+        raise ValueError(f"the dataset {dataset} cannot be read: a row is nested too deeply") from None
     except (pa.ArrowException, datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         root = error.__cause__ or error
-        raise ValueError(f"the dataset {dataset} can not be read: {root}".splitlines()[0]) from error
+        raise ValueError(f"the dataset {dataset} cannot be read: {root}".splitlines()[0]) from error
 
 
 def _local_files(local: Path) -> list[Path]:

@@ -6,12 +6,13 @@ step sees. Both are pure functions: the same files, pairs and seed give the same
 Invariant: a unit is wholly held out or wholly in training, and training keeps at least half of the pairs.
 """
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from ..common.randomness import draw
 
 LARGEST_UNIT = 0.05
 """A folder with more than this share of all bytes is not one unit: its children are."""
@@ -73,7 +74,7 @@ def choose_held_out(pairs: Mapping[str, int], share: float, minimum: int, seed: 
     wanted = max(1, math.ceil(share * total), min(minimum, total // 5))
     chosen: list[str] = []
     held = 0
-    for unit in sorted(pairs, key=lambda unit: hashlib.blake2b(f"{seed}\0{unit}".encode()).digest()):
+    for unit in sorted(pairs, key=lambda unit: draw(f"{seed}\0{unit}", 64)):
         if held >= wanted:
             break
         if held + pairs[unit] <= total // 2:

@@ -1,11 +1,12 @@
-"""Embeddings on disk: each text is embedded once, and an interrupted run goes on where it was.
+"""Embeddings on disk: each text is embedded once, and an interrupted run resumes where it was.
 
 Contract: `Store.embeddings` returns a memory-mapped float32 array for texts, from the disk if the same model has
 embedded the same texts in the same way before. Blocks are written as they come, longest texts first, so that a kill
 loses at most one.
 
 Invariants: an array gets its name when it is whole. It is named by a hash of all that decides its content: the model's
-files, the texts in their order, how they are treated, and the versions of the libraries that compute.
+files, the texts in their order, how they are treated, and the versions of the libraries that compute. Of several
+processes that want the same array, one computes it and the others wait.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from ..common.fingerprint import content_hash
-from ..common.output import read_json, write_json
+from ..common.output import owned, read_json, write_json
 
 BLOCK = 256
 """Texts that are embedded, and written, at once."""
@@ -50,8 +51,9 @@ class Store:
             float32 [number of texts, D], memory-mapped, read-only, in the order of the texts.
         """
         whole = self.folder / f"{content_hash([*key, content_hash(texts)])}.npy"
-        if not whole.is_file():
-            self._compute(whole, texts, embed, label)
+        with owned(whole, wait=True):
+            if not whole.is_file():
+                self._compute(whole, texts, embed, label)
         return np.load(whole, mmap_mode="r")
 
     def _compute(

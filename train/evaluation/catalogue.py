@@ -50,7 +50,7 @@ def find_tasks(names: Sequence[str], languages: Sequence[str] = ()) -> list[AnyT
         languages: restrict search to these; all if none.
 
     Raises:
-        ValueError: something is no task, can not be read, or two tasks have one name.
+        ValueError: something is no task, cannot be read, or two tasks have one name.
     """
     places: dict[str, str] = {}
     tasks: list[AnyTask] = []

@@ -87,7 +87,7 @@ def _read(path: Path) -> Rows:
                 rows.texts.append(text)
                 rows.labels.append(str(label))
     except (json.JSONDecodeError, UnicodeDecodeError, EOFError, OSError) as error:
-        raise ValueError(f"{path} can not be read: {error}") from error
+        raise ValueError(f"{path} cannot be read: {error}") from error
     if not rows.texts:
         raise ValueError(f"{path} is empty")
     return rows

@@ -24,7 +24,7 @@ def without_comments(text: str, language: str) -> tuple[str, bool]:
 
     Args:
         text: code.
-        language: its language; of one that is not in the table, and of code that can not be parsed, comments stay.
+        language: its language; of one that is not in the table, and of code that cannot be parsed, comments stay.
 
     Returns:
         The text, and whether the comments could be removed.
@@ -45,7 +45,7 @@ def without_comments(text: str, language: str) -> tuple[str, bool]:
 def task_without_comments(task: Task) -> tuple[Task, dict[str, int]]:
     """Remove the comments of all code of a task; text in natural language is only folded.
 
-    A text that is nothing but comments keeps them: a model can not be shown nothing.
+    A text that is nothing but comments keeps them: a model cannot be shown nothing.
 
     Returns:
         The task, and how many texts in languages of the table could not be parsed, and how many documents are in

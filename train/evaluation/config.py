@@ -18,7 +18,8 @@ class EvaluateConfig:
     """Measure models side by side: search and classification, figures in percent.
 
     Attributes:
-        models: folders or Hub ids that SentenceTransformer or AutoModel opens, or bm25.
+        models: folders or Hub ids that SentenceTransformer or AutoModel opens, bm25, or bm25+MODEL for the fusion of
+            both rankings.
         tasks: search sets (BEIR layout, a folder or a dataset of the Hub), folders of classification sets, corpora of
             extract, folders of such, or mteb:NAME.
         output: folder to write results.json, tables and plots to; it must not exist yet. Nothing is written if none.
@@ -40,6 +41,7 @@ class EvaluateConfig:
     """
 
     positional: ClassVar[tuple[str, ...]] = ("models",)
+    free: ClassVar[tuple[str, ...]] = ("models", "tasks", "output", "cache", "expected", "tolerance")
 
     models: tuple[str, ...]
     tasks: tuple[str, ...]

@@ -1,14 +1,14 @@
 """Measure models side by side on search and classification sets.
 
 Contract: `main(config)` measures every model on every task and returns what `results.json` holds. Models are folders or
-Hub ids for sentence-transformers or `AutoModel`, or "bm25"; tasks are what `catalogue.find_tasks` knows.
+Hub ids for sentence-transformers or `AutoModel`, "bm25", or "bm25+MODEL", the fusion of both; tasks are what
+`catalogue.find_tasks` knows.
 
 Invariants: of the corpora of this package only held-out functions are used, so no training step of this package has
-seen them. A run that was interrupted goes on where it was; the output is there whole, or not at all.
+seen them. An interrupted run resumes where it was; the output is there whole, or not at all.
 """
 
 import contextlib
-import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,9 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.identity import package_versions
-from ..common.output import RESULTS, new_folder, run_folder
+from ..common.output import RESULTS, new_folder, owned, run_folder
 from ..retrieval.task import ALL, Task
 from . import plots
 from .cache import Store
@@ -26,7 +27,7 @@ from .catalogue import describe, find_tasks
 from .config import EvaluateConfig
 from .expectation import compare
 from .measure import measure
-from .models import BM25_NAME, Model, Subject, Words, short_names
+from .models import subjects
 from .presets import with_preset
 from .report import markdown
 from .results import SCHEMA, SHOWN, read_results, rows_of, write_results
@@ -41,8 +42,8 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
         What `results.json` holds, see `results.py`.
 
     Raises:
-        ValueError: a task or a model is missing or malformed, or the output is there already; nothing is written. Or
-            figures differ from the expected ones; the output is written.
+        ValueError: a task or a model is missing or malformed, or the output is there already or being written by
+            another process; nothing is written. Or figures differ from the expected ones; the output is written.
     """
     if config.output is not None and config.output.exists() and any(config.output.iterdir()):
         raise ValueError(f"{config.output} is already there: remove it, or choose another output folder")
@@ -56,8 +57,9 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
     cosines: list[dict[str, Any]] = []
     with _working_folder(config) as folder:
         store = Store(folder)
-        subjects = _subjects(config, store)
-        for subject in subjects:
+        # A name that is no model is found out before anything is measured.
+        measured = subjects(config.models, store, config.batch_size)
+        for subject in measured:
             for task in tasks:
                 found = measure(subject, task, facts[task.name], config, store)
                 both = {"model": subject.name, "task": task.name}
@@ -69,13 +71,13 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
             subject.close()
         results = {
             "schema": SCHEMA,
-            "models": {subject.name: subject.facts() for subject in subjects},
+            "models": {subject.name: subject.facts() for subject in measured},
             "tasks": facts,
             "rows": rows,
             "runs": runs,
             "cosines": cosines,
             "packages": package_versions(),
-            "settings": _settings(config),
+            "settings": deciding(config),
         }
         if config.output is not None:
             _write(results, config.output)
@@ -84,36 +86,22 @@ def main(config: EvaluateConfig) -> dict[str, Any]:
     return results
 
 
-def _subjects(config: EvaluateConfig, store: "Store") -> "list[Subject]":
-    """The models in the order given; a name that is no model is found out before anything is measured."""
-    return [
-        Words() if source == BM25_NAME else Model(source, name, store, config.batch_size)
-        for source, name in zip(config.models, short_names(config.models), strict=True)
-    ]
-
-
 @contextlib.contextmanager
 def _working_folder(config: EvaluateConfig) -> Iterator[Path]:
-    """The cache, kept; or a folder beside the output, removed when all is done; or one that is always removed."""
+    """The cache, kept; or a folder beside the output, held, and removed in the end; or one that is always removed."""
     if config.cache is not None:
         yield config.cache
     elif config.output is not None:
         folder = run_folder(config.output)
-        yield folder
-        shutil.rmtree(folder)
+        with owned(config.output):
+            yield folder
+            shutil.rmtree(folder)
     else:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
 
 
-def _settings(config: EvaluateConfig) -> dict[str, Any]:
-    """The settings that decide figures, without paths."""
-    left_out = ("models", "tasks", "output", "cache", "expected", "tolerance")
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in left_out}
-
-
 def _write(results: dict[str, Any], output: Path) -> None:
-
     with new_folder(output) as folder:
         write_results(results, folder / RESULTS)
         (folder / TABLES).write_text(markdown(results), encoding="utf-8")
@@ -124,7 +112,6 @@ def _write(results: dict[str, Any], output: Path) -> None:
 
 
 def _summary(run: dict[str, Any], figures: dict[str, Any]) -> str:
-
     shown = []
     for protocol, parts in figures.items():
         values = [f"{metric} {parts[ALL][metric]:.2f}" for metric in SHOWN if metric in parts[ALL]]

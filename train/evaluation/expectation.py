@@ -1,7 +1,7 @@
 """Measured figures against those of an earlier record, such as the one that a released model brings.
 
-Contract: `compare(results, expected, tolerance)` takes two records (see `results.py`), raises what they do not agree
-in, and else says how near they are.
+Contract: `compare(results, expected, tolerance)` takes two records (see `results.py`), raises on a mismatch, and
+otherwise reports the largest difference.
 
 Invariant: only figures of the same model (by its hash, or the only one of either record), data, protocol, part and
 settings are compared, and at least one is.
@@ -10,6 +10,7 @@ settings are compared, and at least one is.
 from collections.abc import Mapping
 from typing import Any
 
+from ..common.run import changed_settings
 from .results import SHOWN
 
 FREE = ("batch_size", "classification", "seeds", "languages")
@@ -32,12 +33,8 @@ def compare(results: Mapping[str, Any], expected: Mapping[str, Any], tolerance: 
     Raises:
         ValueError: figures differ by more, or none can be compared.
     """
-    changed = [
-        f"{name} was {value!r}, is {results['settings'].get(name)!r}"
-        for name, value in expected["settings"].items()
-        if name not in FREE and results["settings"].get(name) != value
-    ]
-    if changed:
+    wanted = {name: value for name, value in expected["settings"].items() if name not in FREE}
+    if changed := changed_settings(wanted, {name: results["settings"].get(name) for name in wanted}):
         raise ValueError(f"the expected figures were measured with other settings: {'; '.join(changed)}")
     before, now = _figures(expected, _model(results, expected)), _figures(results, next(iter(results["models"])))
     differences = {figure: abs(now[figure] - before[figure]) for figure in now if figure in before}

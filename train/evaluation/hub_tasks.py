@@ -25,7 +25,7 @@ def read_hub_task(name: str) -> Task:
         name: Hub id, USER/NAME.
 
     Raises:
-        ValueError: it can not be fetched, or is no search set in BEIR layout.
+        ValueError: it cannot be fetched, or is no search set in BEIR layout.
     """
     try:
         found = datasets.get_dataset_config_names(name)
@@ -44,7 +44,7 @@ def _rows(name: str, config: str, split: str) -> Rows:
     try:
         splits = datasets.load_dataset(name, config)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(f"{name}: the configuration {config} can not be read: {error}") from error
+        raise ValueError(f"{name}: the configuration {config} cannot be read: {error}") from error
     chosen = split if split in splits else next(iter(splits)) if len(splits) == 1 else None
     if chosen is None:
         raise ValueError(f"{name}: {config} has the splits {', '.join(splits)}, but no {split}: {_NEEDED}")

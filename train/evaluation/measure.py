@@ -46,7 +46,7 @@ def measure(subject: Subject, task: AnyTask, about: dict[str, Any], config: "Eva
         them, or None.
 
     Raises:
-        ValueError: the model can not do the task; the message says why.
+        ValueError: the model cannot do the task; the message says why.
     """
     treatment = treatment_of(task, config)
 

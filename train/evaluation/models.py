@@ -1,4 +1,4 @@
-"""What is measured: BM25, or a model, each able to do a task and to tell how it was done.
+"""The systems under evaluation: BM25, a model, or the fusion of both.
 
 Contract: `Subject.search` gives a ranker for a search task and `Subject.classify` figures for a classification task,
 both with facts about the run: input lengths, and how many texts were longer and therefore cut. A model is opened when
@@ -23,7 +23,7 @@ from ..common.fingerprint import content_hash
 from ..common.identity import identify, package_versions
 from ..retrieval.bm25 import K1, QUERY_WORDS, B
 from ..retrieval.encoder import Encoder, Side, count_cut, limited, longest_input, open_sentence_model
-from ..retrieval.protocols import EmbeddingRanker, Ranker, WordRanker
+from ..retrieval.protocols import EmbeddingRanker, FusedRanker, Ranker, WordRanker
 from ..retrieval.task import Task
 from .cache import Store
 from .classification_tasks import PARTS, ClassificationTask, task_hash
@@ -31,6 +31,9 @@ from .presets import Treatment
 from .probing import SETTINGS, Method, Spread, classify_by_words, measure_classification, pooled
 
 BM25_NAME = "bm25"
+
+FUSED = f"{BM25_NAME}+"
+"""Before the name of a model that is to be fused with BM25."""
 
 
 class Subject(Protocol):
@@ -119,7 +122,7 @@ class Model:
         """See `Subject`.
 
         Raises:
-            ValueError: the model can not be opened, or can not take inputs of these lengths.
+            ValueError: the model cannot be opened, or cannot take inputs of these lengths.
         """
         query, document = self._length(treatment.query_max_length, treatment), self._document_length(treatment)
         encoder = Encoder(self.opened, self.batch_size, document, False, query)
@@ -146,7 +149,7 @@ class Model:
         """See `Subject`.
 
         Raises:
-            ValueError: the model can not be opened or trained.
+            ValueError: the model cannot be opened or trained.
         """
         key = [self.hash, f"pooled, {self._document_length(treatment)} tokens", str(package_versions())]
 
@@ -169,7 +172,7 @@ class Model:
         """Let the model cut its inputs as documents for a while; gives the length in tokens, None if there is none.
 
         Raises:
-            ValueError: the model can not take inputs of this length.
+            ValueError: the model cannot take inputs of this length.
         """
         length, longest = self._document_length(treatment), longest_input(self.opened)
         if length and longest and length > longest:
@@ -185,15 +188,78 @@ class Model:
         return min(length, longest) if treatment.may_be_less and length and longest else length
 
 
+class Fused:
+    """BM25 and a model as one: their rankings are fused, see `FusedRanker`.
+
+    Args:
+        words: BM25.
+        model: the model.
+    """
+
+    def __init__(self, words: Words, model: Model) -> None:
+        self.words, self.model = words, model
+        self.name = f"{words.name} + {model.name}"
+        self.hash = content_hash([words.hash, model.hash, "reciprocal rank fusion"])
+
+    def close(self) -> None:
+        """See `Subject`."""
+        self.model.close()
+
+    def facts(self) -> dict[str, Any]:
+        """See `Subject`."""
+        return {**self.model.facts(), "source": self.name, "hash": self.hash}
+
+    def search(self, task: Task, treatment: Treatment) -> tuple[Ranker, dict[str, Any]]:
+        """See `Subject`; lengths are those of the model."""
+        (words, _), (model, facts) = (subject.search(task, treatment) for subject in (self.words, self.model))
+        return FusedRanker(words, model), facts
+
+    def classify(
+        self, task: ClassificationTask, methods: Sequence[Method], seeds: Sequence[int], treatment: Treatment
+    ) -> tuple[dict[Method, dict[str, Spread]], dict[str, Any]]:
+        """See `Subject`.
+
+        Raises:
+            ValueError: always: what is fused are rankings.
+        """
+        raise ValueError("rankings are fused, and classes are not ranked: leave it out, or the set")
+
+
+def subjects(sources: Sequence[str], store: Store, batch_size: int) -> list[Subject]:
+    """Models in the order given.
+
+    Args:
+        sources: folders and Hub ids, `bm25`, or `bm25+` and a folder or Hub id.
+        store: where embeddings are kept.
+        batch_size: texts per batch.
+
+    Raises:
+        ValueError: there is no such model, or one is given twice.
+    """
+    models = [source.removeprefix(FUSED) for source in sources]
+    for kind in (False, True):  # a model may stand there alone, and fused
+        short_names([model for model, source in zip(models, sources, strict=True) if source.startswith(FUSED) == kind])
+    apart = list(dict.fromkeys(models))
+    names = dict(zip(apart, short_names(apart), strict=True))
+    found: list[Subject] = []
+    for source, model in zip(sources, models, strict=True):
+        if source == BM25_NAME:
+            found.append(Words())
+            continue
+        opened = Model(model, names[model], store, batch_size)
+        found.append(Fused(Words(), opened) if source.startswith(FUSED) else opened)
+    return found
+
+
 def short_names(models: Sequence[str]) -> list[str]:
     """Names of models: of a folder the last part of its path, or as many as tell it from the others; else as given.
 
     Raises:
-        ValueError: a model stands there twice.
+        ValueError: a model is given twice.
     """
     parts = [Path(model).resolve().parts if Path(model).is_dir() else (model,) for model in models]
     if twice := next((model for model, own in zip(models, parts, strict=True) if parts.count(own) > 1), None):
-        raise ValueError(f"the model {twice} stands there twice: name it once")
+        raise ValueError(f"the model {twice} is given twice: name it once")
 
     def name(own: tuple[str, ...]) -> str:
         for length in range(1, len(own) + 1):

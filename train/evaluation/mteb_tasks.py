@@ -98,7 +98,7 @@ def find_mteb(name: str) -> "AbsTask":
     """Find a task of the library by its name, such as CosQA, and fetch its data from the Hub.
 
     Raises:
-        ValueError: the library is not installed, has no such task, or its data can not be fetched.
+        ValueError: the library is not installed, has no such task, or its data cannot be fetched.
     """
     mteb = _library()
     try:
@@ -109,7 +109,7 @@ def find_mteb(name: str) -> "AbsTask":
         task.load_data()
     except (*HUB_ERRORS, DatasetsError, ValueError) as error:
         raise ValueError(
-            f"the data of mteb's task {name} ({task.metadata.dataset['path']}) can not be fetched, "
+            f"the data of mteb's task {name} ({task.metadata.dataset['path']}) cannot be fetched, "
             f"which needs a Hub that can be reached: {type(error).__name__}: {error}"
         ) from error
     return task

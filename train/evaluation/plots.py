@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..common.plotting import pyplot, save
 from ..retrieval.task import ALL
 from .results import select, value_of
 
@@ -39,11 +40,7 @@ def write(results: Mapping[str, Any], folder: Path) -> list[Path]:
     Raises:
         ValueError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ValueError('plots need matplotlib: pip install "open-codesage[corpus]"') from error
-    matplotlib.use("agg")
+    pyplot()  # found to be missing before anything is drawn
     written = []
     for task in results["tasks"]:
         for name, figure in (
@@ -52,9 +49,9 @@ def write(results: Mapping[str, Any], folder: Path) -> list[Path]:
             ("cosines", _cosines(results, task)),
         ):
             if figure is not None:
-                written.append(_save(figure, folder / f"{name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', task)}.png"))
+                written.append(save(figure, folder / f"{name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', task)}.png"))
     if (figure := _recall(results)) is not None:
-        written.append(_save(figure, folder / "recall.png"))
+        written.append(save(figure, folder / "recall.png"))
     return written
 
 
@@ -113,10 +110,9 @@ def _languages(results: Mapping[str, Any], task: str) -> Any:
 
 
 def _bars(heights: Mapping[str, Sequence[float]], groups: Sequence[str], title: str, unit: str) -> Any:
-    from matplotlib import pyplot as plt
-
     width = 0.84 / len(heights)
-    figure, axes = plt.subplots(figsize=(min(3 + 0.22 * len(groups) * (len(heights) + 1), 16), 4), layout="constrained")
+    size = (min(3 + 0.22 * len(groups) * (len(heights) + 1), 16), 4)
+    figure, axes = pyplot().subplots(figsize=size, layout="constrained")
     places = np.arange(len(groups))
     for number, (model, values) in enumerate(heights.items()):
         left = places + (number - (len(heights) - 1) / 2) * width
@@ -227,11 +223,9 @@ def _cosines(results: Mapping[str, Any], task: str) -> Any:
 
 def _panels(count: int, size: tuple[float, float], share: Mapping[str, bool] | None = None) -> tuple[Any, list[Any]]:
     """Axes in rows of at most four."""
-    from matplotlib import pyplot as plt
-
     columns = min(count, 4)
     lines = -(-count // columns)
-    figure, grid = plt.subplots(
+    figure, grid = pyplot().subplots(
         lines,
         columns,
         figsize=(size[0] * columns + 0.4, size[1] * lines + 0.8),
@@ -262,11 +256,3 @@ def _color(number: int) -> Any:
 def _short(name: str) -> str:
     """A name that fits a legend; its end tells more than its beginning."""
     return name if len(name) <= 40 else f"…{name[-39:]}"
-
-
-def _save(figure: Any, path: Path) -> Path:
-    from matplotlib import pyplot as plt
-
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
-    return path

@@ -63,7 +63,7 @@ PRESETS: Mapping[str, Preset] = {
             "en-ruby": (1_261, 4_360),
         },
     ),
-    # The sets of Java, Python and Ruby are published; those of the other six languages can not be built again. 330, 271
+    # The sets of Java, Python and Ruby are published; those of the other six languages cannot be built again. 330, 271
     # and 304 problems have one solution only, which has no answer.
     "code2code": Preset(
         CODE,

@@ -200,7 +200,7 @@ def fine_tune(
 ) -> dict[str, Spread]:
     """Fine-tune a model once for every seed, by `open-codesage finetune`.
 
-    An interrupted training goes on from its newest checkpoint. Of a finished one only `training.json` is kept, which
+    An interrupted training resumes from its newest checkpoint. Of a finished one only `training.json` is kept, which
     is what tells that it need not be repeated.
 
     Args:
@@ -212,7 +212,7 @@ def fine_tune(
         settings: of the trainings.
 
     Raises:
-        ValueError: the model can not be opened, or the folder holds trainings with other settings.
+        ValueError: the model cannot be opened, or the folder holds trainings with other settings.
     """
     figures = []
     for seed in seeds:

@@ -7,6 +7,7 @@ italics; everything else was measured in this run.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..common.markdown import table
 from ..retrieval.task import ALL
 from .paper_figures import published
 from .results import PROTOCOLS, SHOWN, metrics_of, select, sizes
@@ -106,10 +107,8 @@ def _classes(results: Mapping[str, Any], task: str) -> str:
 
 
 def _table(columns: Sequence[str], lines: Mapping[str, Mapping[str, float | str]]) -> str:
-    head = [f"| model | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-    body = []
+    rows = []
     for label, values in lines.items():
-        cells = [values.get(column, "") for column in columns]
-        texts = [cell if isinstance(cell, str) else f"{cell:.2f}" for cell in cells]
-        body.append(f"| {label} | {' | '.join(texts)} |")
-    return "\n".join(head + body)
+        cells = [values.get(column) for column in columns]
+        rows.append([label, *(f"{cell:.2f}" if isinstance(cell, float | int) else cell for cell in cells)])
+    return "\n".join(table(["model", *columns], rows))

@@ -56,7 +56,7 @@ def read_results(path: Path) -> dict[str, Any]:
     """Read a record.
 
     Raises:
-        ValueError: it can not be read, or has another schema.
+        ValueError: it cannot be read, or has another schema.
     """
     record = read_object(path, RESULTS_BYTES)
     if record.get("schema") != SCHEMA:

@@ -7,7 +7,7 @@ Contract: `read_task(folder)` reads a folder in BEIR layout: `corpus.jsonl`, `qu
 Protocols: `full` ranks the whole corpus; `same_language` ranks the documents of the query's language, and averages over
 languages; `pairwise` ranks, for each language of queries and each of documents, the documents of that language, and
 averages over those pairs. With `exclude_self` a query's own document, of the same `_id`, is left out. Queries without
-an answer among the documents ranked do not count. A score above 0 makes an answer; scores are not told apart.
+an answer among the documents ranked do not count. A score above 0 makes an answer; scores are not distinguished.
 
 Invariant: an `_id` is never part of a text, since ids may carry the label.
 """
@@ -165,7 +165,7 @@ def _read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             for line, row in enumerate(map(json.loads, lines), start=1):
                 yield f"{path}:{line}", row
         except (json.JSONDecodeError, UnicodeDecodeError, EOFError, OSError) as error:
-            raise ValueError(f"{path} can not be read: {error}") from error
+            raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def _read_judgements(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -179,7 +179,7 @@ def _texts(source: Rows) -> Iterator[Text]:
         if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("_id", "text")):
             raise ValueError(f"{place}: needed are an object with the strings _id and text")
         if row["_id"] in seen:
-            raise ValueError(f"{place}: the _id {row['_id']!r} stands there twice")
+            raise ValueError(f"{place}: the _id {row['_id']!r} is given twice")
         seen.add(row["_id"])
         title = row.get("title") or ""
         yield Text(row["_id"], f"{title}\n{row['text']}" if title else row["text"], row.get("language") or "")

@@ -51,7 +51,7 @@ def main(config: AverageConfig) -> Path:
         The folder, `config.output`.
 
     Raises:
-        ValueError: a model can not be opened, does not fit the first one, or the output is there already.
+        ValueError: a model cannot be opened, does not fit the first one, or the output is there already.
     """
     require_same_kind(config.models)
     shares = _shares(config)
@@ -69,7 +69,7 @@ def main(config: AverageConfig) -> Path:
 
 
 def require_same_kind(models: Sequence[Path]) -> None:
-    """Refuse models whose weights can not be averaged.
+    """Refuse models whose weights cannot be averaged.
 
     Raises:
         ValueError: a folder is no sound model, or differs from the first one in its config, tokenizer, modules or

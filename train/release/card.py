@@ -3,8 +3,8 @@
 Contract: `model_card` fills `model_cards/template.md`. Every figure of the card is read from a record: the corpus
 folder, `training.json` of the stages, `results.json` of the evaluations, the encoder's config.
 
-Invariant: what was not recorded is said to be "not recorded". No figure is written by hand, but for the notes of the
-one who exports.
+Invariant: what was not recorded is said to be "not recorded". No figure is written by hand, except in
+the exporter's notes.
 """
 
 import math
@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..common import markdown
 from ..common.identity import folder_hash
+from ..common.static_model import is_static
 from ..common.untrusted import read_object
 from ..corpus.corpus import Corpus
 from ..evaluation.cosines import percentiles
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
 
 TRAINING_RECORD = "training.json"
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
+DISTILLATION = "Distillation: the similarities that a teacher sees, and contrastive learning on pairs"
 TUNING = "Fine-tuning: contrastive learning on pairs of text and answer"
 RUN_FACTS = ("steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
 TAGS = ("sentence-transformers", "transformers", "feature-extraction", "code", "code-search", "codesage", "custom_code")
+STATIC_TAGS = ("static-embeddings", "model2vec")
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Evaluation:
         """Read the record that `open-codesage evaluate` writes.
 
         Raises:
-            ValueError: the file can not be read or lacks a field.
+            ValueError: the file cannot be read or lacks a field.
         """
         record = read_results(path)
         try:
@@ -157,7 +161,7 @@ def model_card(
         native: what else is told about an encoder whose code is part of transformers.
 
     Raises:
-        ValueError: a record can not be read; the message names it.
+        ValueError: a record cannot be read; the message names it.
     """
     ours, others = [], [evaluation for path in config.baselines for evaluation in Evaluation.read(path)]
     for path in config.metrics:
@@ -165,7 +169,7 @@ def model_card(
         ours += own
         others += beside
     corpus = _corpus_facts(config)
-    title = config.model_id.rpartition("/")[2]
+    title, static = config.model_id.rpartition("/")[2], is_static(config.model)
     languages = [row["name"] for row in corpus["languages"]] if corpus else list(config.languages)
     results = [result for evaluation in ours for result in _model_index(evaluation)]
     metadata = ModelCardData(
@@ -173,7 +177,7 @@ def model_card(
         license=config.licence,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
-        tags=[*(tag for tag in TAGS if native is None or tag != "custom_code"), *languages],
+        tags=[*(tag for tag in TAGS if native is None or tag != "custom_code"), *STATIC_TAGS * static, *languages],
         datasets=list(config.datasets) or None,
         base_model=converted_from or config.base_model,
         base_model_relation="finetune" if native else None,
@@ -192,7 +196,8 @@ def model_card(
         licence=config.licence,
         base_model=config.base_model,
         converted_from=converted_from,
-        dtype=config.dtype,
+        dtype="float16" if static else config.dtype,
+        static=static,
         onnx=config.onnx,
         int8=config.int8,
         special_tokens_as_text=special_tokens_as_text,
@@ -277,11 +282,15 @@ def _label(text: str) -> str:
 
 def _cell(value: Any) -> str:
     """Put a value of a record into a cell of a Markdown table."""
-    return " ".join(_label(str(value)).split()).replace("|", r"\|")
+    return markdown.cell(_label(str(value)))
 
 
 def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
-    """Collect what `training.json` of either stage tells."""
+    """Collect what `training.json` of either stage tells, or of the distillation into a static model."""
+    if is_static(config.model):
+        path = config.model / TRAINING_RECORD
+        settings = _training_facts(path) if path.is_file() else None
+        return [{"title": DISTILLATION, "settings": settings, "skipped": ""}]
     second = (config.model / "modules.json").is_file()
     folders = {"Stage I": config.stage_one if second else config.model, "Stage II": config.model if second else None}
     stages = []
@@ -321,7 +330,7 @@ def _notes(path: Path | None) -> str:
     try:
         return path.read_text(encoding="utf-8").strip() if path else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} can not be read as notes for the card: {error}") from error
+        raise ValueError(f"{path} cannot be read as notes for the card: {error}") from error
 
 
 def _training_facts(path: Path) -> dict[str, str]:
@@ -343,7 +352,7 @@ def tuning_facts(folder: Path) -> dict[str, Any] | None:
     """What the record of `finetune` tells for a card: `settings`, and `metrics` by rows and model; None without one.
 
     Raises:
-        ValueError: the record can not be read.
+        ValueError: the record cannot be read.
     """
     path = folder / TRAINING_RECORD
     if not path.is_file():

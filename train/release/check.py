@@ -13,17 +13,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from open_codesage.modeling.auto_classes import AUTO_MAP
+from open_codesage.modeling.auto_classes import AUTO_MAP, STATIC_AUTO_MAP
 
 from ..common.model_folder import faults
 from ..common.model_weights import LOADING_ERRORS, PICKLES, PREFIX, TIED_HEAD, stored_shapes, weight_files
 from ..common.output import RESULTS
+from ..common.static_model import STATIC_MODULES, is_static
 from ..common.tree import files
 from ..common.untrusted import read_json, read_object
 from ..evaluation.results import require_record
-from . import classifier
+from . import classifier, static
 from .card_check import card_problems
-from .layout import FILES, MODULES, NOT_IN_IT, PROBES, TOLERANCE, is_classifier, is_native
+from .layout import FILES, MODULES, NOT_IN_IT, PROBES, STATIC_FILES, TOLERANCE, is_classifier, is_native
 from .native import problems as native_problems
 from .onnx_graph import GRAPH_FILES, graph_problems
 
@@ -45,6 +46,9 @@ def check_folder(folder: Path) -> list[str]:
     problems = faults(folder)
     if not problems and is_native(folder):
         return native_problems(folder) or graph_problems(folder)
+    if not problems and is_static(folder):
+        problems = _file_problems(folder) or [*_code_problems(folder), *card_problems(folder)]
+        return problems or static.problems(folder)
     problems = problems or _file_problems(folder)
     if not problems:
         problems = [*_code_problems(folder), *card_problems(folder), *weight_problems(folder)]
@@ -94,20 +98,20 @@ def _file_problems(folder: Path) -> list[str]:
     if irregular := [path for path in paths if path.is_symlink() or not path.is_file()]:
         return [f"{path} is a link or no regular file: put a copy of the file in its place" for path in irregular]
     found = {path.relative_to(folder).as_posix() for path in paths}
-    single = is_classifier(folder)
-    wanted = FILES.keys() - NOT_IN_IT if single else FILES.keys()
-    problems = [f"{folder / name} is missing: {FILES[name]}" for name in FILES if name in wanted - found]
+    single, table = is_classifier(folder), is_static(folder)
+    wanted = STATIC_FILES if table else {name: FILES[name] for name in FILES if not single or name not in NOT_IN_IT}
+    problems = [f"{folder / name} is missing: {what}" for name, what in wanted.items() if name not in found]
     # The figures of its card may lie in it too, to be measured again.
-    for name in sorted(found - wanted - {RESULTS} - (set() if single else GRAPH_FILES.keys())):
+    for name in sorted(found - wanted.keys() - {RESULTS} - (set() if single or table else GRAPH_FILES.keys())):
         reason = "a pickle can run code when it is opened" if name.endswith(PICKLES) else "it is not part of a model"
         problems.append(f"{folder / name} does not belong in a Hub folder: {reason}; remove it")
     if not problems and RESULTS in found:
         problems = _results_problems(folder / RESULTS)
     if not problems and not single:
         kinds = [str(module.get("type", "")).rpartition(".")[2] for module in read_json(folder / "modules.json")]
-        if kinds != MODULES:
+        if kinds != (modules := STATIC_MODULES if table else MODULES):
             problems.append(
-                f"{folder / 'modules.json'} names {', '.join(kinds)}, a Hub folder has {', '.join(MODULES)}"
+                f"{folder / 'modules.json'} names {', '.join(kinds)}, a Hub folder has {', '.join(modules)}"
             )
     return problems
 
@@ -132,13 +136,14 @@ def _code_problems(folder: Path) -> list[str]:
     if config.get("tie_word_embeddings") is False:
         problems.append(f"{folder / 'config.json'}: tie_word_embeddings is false, but no weights of a head are stored")
     trees = {}
-    for name in (name for name in FILES if name.endswith(".py")):
+    own, named = (STATIC_FILES, STATIC_AUTO_MAP) if is_static(folder) else (FILES, AUTO_MAP)
+    for name in (name for name in own if name.endswith(".py")):
         try:
             trees[name] = ast.parse((folder / name).read_text(encoding="utf-8"), filename=name)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             problems.append(f"{folder / name} is not Python: {error}")
     auto_map = config.get("auto_map", {})
-    for auto_class, reference in AUTO_MAP.items():
+    for auto_class, reference in named.items():
         module, _, name = reference.partition(".")
         if auto_map.get(auto_class) != reference:
             problems.append(f"{folder / 'config.json'}: auto_map must say {auto_class}: {reference}")
@@ -157,7 +162,7 @@ def _classes(tree: ast.Module) -> set[str]:
 
 
 def _foreign_imports(tree: ast.Module, folder: Path) -> Iterator[str]:
-    """Yield imports that a machine without open-codesage can not satisfy."""
+    """Yield imports that a machine without open-codesage cannot satisfy."""
     at_hand = {*sys.stdlib_module_names, "torch", "transformers"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -178,7 +183,7 @@ def _tokenizer_problems(folder: Path) -> list[str]:
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except LOADING_ERRORS as error:
-        return [f"{where} can not be opened: {error}"]
+        return [f"{where} cannot be opened: {error}"]
     model = read_object(folder / "config.json")
     problems = []
     if "auto_map" in read_object(folder / "tokenizer_config.json"):
@@ -209,7 +214,7 @@ def _embedding_problems(folder: Path) -> list[str]:
     try:
         sentence_model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     except LOADING_ERRORS as error:
-        return [f"{folder} can not be opened as a SentenceTransformer: {error}"]
+        return [f"{folder} cannot be opened as a SentenceTransformer: {error}"]
     encoder, tokenizer = sentence_model[0].auto_model, sentence_model.tokenizer
     embeddings = sentence_model.encode(list(PROBES), convert_to_tensor=True)
     batch = tokenizer(list(PROBES), padding=True, truncation=True, return_tensors="pt")

@@ -22,7 +22,7 @@ def write(config: "ExportConfig", folder: Path) -> int:
         The number of parameters.
 
     Raises:
-        ValueError: something is asked for that a classifier has not, or the model or its record can not be read.
+        ValueError: something is asked for that a classifier has not, or the model or its record cannot be read.
     """
     import open_codesage.modeling  # noqa: F401 (registers our classes with the Auto classes)
     import torch
@@ -62,7 +62,7 @@ def problems(folder: Path) -> list[str]:
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
         )
     except LOADING_ERRORS as error:
-        return [f"{folder} can not be opened as a classifier: {error}"]
+        return [f"{folder} cannot be opened as a classifier: {error}"]
     if missing := sorted(info["missing_keys"]):
         return [f"{folder}: the weights lack {', '.join(missing)}"]
     batch = PreTrainedTokenizerFast.from_pretrained(folder)(list(PROBES), padding=True, return_tensors="pt")

@@ -58,13 +58,14 @@ class ExportConfig:
     """Write a trained encoder as a Hub folder, with its code, tokenizer, sentence-transformers files and model card.
 
     An encoder whose code is part of transformers (BERT, RoBERTa, ModernBERT, MPNet, DeBERTa and others) gets a folder
-    without code, which needs no `trust_remote_code`.
+    without code, which needs no `trust_remote_code`. Of a static model only `AutoModel` needs it.
 
     Attributes:
-        model: model folder of `pretrain` (Stage I), of `contrast` (Stage II), or of `finetune`.
+        model: model folder of `pretrain` (Stage I), of `contrast` (Stage II), of `distill`, or of `finetune`.
         output: the Hub folder to write.
         name: what the model card calls the model, NAME or USER/NAME on the Hub; the folder's name if not given.
-        dtype: number format of the stored weights; bfloat16 halves the file. Either is opened as float32.
+        dtype: number format of the stored weights; bfloat16 halves the file. Either is opened as float32. A static
+            model is always stored as float16.
         onnx: also write onnx/model.onnx, for onnxruntime; needs `pip install "open-codesage[onnx]"`.
         int8: with onnx, also write a graph with 8-bit weights, about a quarter of its size and less exact:
             onnx/model_int8.onnx, or onnx/model_quantized.onnx of an encoder whose code is part of transformers.
@@ -73,8 +74,8 @@ class ExportConfig:
         corpus: corpus folder that the model was trained on, for the card's table of files, pairs and licences.
         data: a paragraph on the training data, for the card.
         datasets: Hub ids of the datasets trained on, for the card.
-        base_model: Hub id of the model that this one was fine-tuned from, for the card; needed for an encoder whose
-            code is part of transformers, such as BERT.
+        base_model: Hub id of the model that this one was fine-tuned or distilled from, for the card; needed for an
+            encoder whose code is part of transformers, such as BERT.
         base_license: license of that model, as the Hub spells it; needed where base_model is.
         stage_one: model folder of Stage I, for its hyper-parameters on the card; not needed if `model` is that folder.
         metrics: results.json files of evaluate, for the card. In a file of several models this one is told by its hash,
@@ -118,7 +119,7 @@ class ExportConfig:
 class PublishConfig:
     """Put a Hub folder on the Hugging Face Hub in one commit, checked before and after.
 
-    A run that failed or was stopped leaves nothing half-published; the same command goes on. The token is the one of
+    A run that failed or was stopped leaves nothing half-published; the same command resumes. The token is the one of
     `hf auth login`, or of the environment variable HF_TOKEN.
 
     Attributes:

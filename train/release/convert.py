@@ -31,7 +31,7 @@ def main(config: ConvertConfig) -> Path:
         The folder, `config.output`.
 
     Raises:
-        ValueError: the checkpoint or the output folder can not be used; the message says what to do.
+        ValueError: the checkpoint or the output folder cannot be used; the message says what to do.
     """
     from open_codesage.modeling import CodeSageModel
 

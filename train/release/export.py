@@ -4,8 +4,8 @@ Contract: the Hub folder of our encoder opens through `AutoModel`, `AutoModelFor
 `AutoModelForSequenceClassification`, `AutoTokenizer` and `SentenceTransformer` with `trust_remote_code=True` where
 open-codesage is not installed, and gives the embeddings of the trained model. What it holds is listed in
 `layout.FILES`, and nothing else is in it; with `onnx` also `onnx_graph.GRAPH_FILES`, which give them in onnxruntime,
-and with one record of figures that record. Classifiers and encoders of transformers have layouts of their own, see
-`classifier` and `native`.
+and with one record of figures that record. Classifiers, encoders of transformers and static models have layouts of
+their own, see `classifier`, `native` and `static`.
 
 Invariants: the config says `dtype: float32` whatever is stored, so a CPU computes in float32. The folder is checked by
 `check.check_folder` before it gets its name: at `output` stands a whole, valid folder or what was there before.
@@ -30,15 +30,17 @@ def main(config: ExportConfig) -> Path:
         The folder, `config.output`.
 
     Raises:
-        ValueError: the model, a record for the card or the output folder can not be used; the message says what to do.
+        ValueError: the model, a record for the card or the output folder cannot be used; the message says what to do.
     """
     from ..common.console import say
+    from ..common.static_model import is_static
 
     parameters = write_hub_folder(config)
     size = (config.output / "model.safetensors").stat().st_size
     graphs = [f"{path.name} {path.stat().st_size / 1e6:,.1f} MB, " for path in sorted(config.output.glob("onnx/*"))]
     weights = f"{size / 1e6:,.1f} MB of weights, {''.join(graphs)}"
-    say(f"Export: {parameters:,} parameters as {config.dtype}, {weights}{config.output}")
+    dtype = "float16" if is_static(config.output) else config.dtype
+    say(f"Export: {parameters:,} parameters as {dtype}, {weights}{config.output}")
     return config.output
 
 
@@ -56,6 +58,7 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
         ValueError: as `main`.
     """
     from ..common.output import new_folder
+    from ..common.static_model import is_static
     from .layout import is_classifier, is_native
 
     output = config.output.absolute()
@@ -71,6 +74,8 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
     with new_folder(fresh) as folder:
         if is_classifier(config.model):
             parameters = classifier.write(config, folder)
+        elif is_static(config.model):
+            parameters = _write_static(config, folder)
         elif is_native(config.model):
             parameters = _write_native(config, folder)
         else:
@@ -90,10 +95,11 @@ def _require_model_folder(model: Path) -> None:
     """Refuse at once, before any library is opened, what is no folder of a whole model in safetensors."""
     from ..common.model_folder import require_safetensors
     from ..common.model_layout import ADAPTER
+    from ..common.static_model import is_static
 
     if (model / ADAPTER).is_file():
         raise ValueError(f"{model} is an adapter: give the whole model that `finetune` writes with merge")
-    if not (model / "config.json").is_file():
+    if not (model / "config.json").is_file() and not is_static(model):
         raise ValueError(f"{model} is not a model folder (no config.json): give the output of `pretrain` or `contrast`")
     require_safetensors(model)
 
@@ -118,6 +124,15 @@ def _write_native(config: ExportConfig, folder: Path) -> int:
     from . import native
 
     parameters = native.write(config, folder)
+    _add_parts(config, folder)
+    return parameters
+
+
+def _write_static(config: ExportConfig, folder: Path) -> int:
+    """Write the folder of a static model; returns the number of parameters."""
+    from . import static
+
+    parameters = static.write(config, folder)
     _add_parts(config, folder)
     return parameters
 
@@ -157,10 +172,10 @@ def _recover(output: Path) -> None:
 def _replaces(config: ExportConfig) -> bool:
     """Say whether an earlier export is in the way, and refuse to touch anything else."""
     from ..common.output import RESULTS
-    from .layout import FILES, NATIVE_FILES
+    from .layout import FILES, NATIVE_FILES, STATIC_FILES
     from .onnx_graph import GRAPH_FILES, NATIVE_GRAPH_FILES
 
-    ours = {*FILES, *NATIVE_FILES, *GRAPH_FILES, *NATIVE_GRAPH_FILES, RESULTS}
+    ours = {*FILES, *NATIVE_FILES, *STATIC_FILES, *GRAPH_FILES, *NATIVE_GRAPH_FILES, RESULTS}
     output = config.output
     if output.resolve() == config.model.resolve():
         raise ValueError(f"{output} is the model folder itself: choose another output")
@@ -187,7 +202,7 @@ def _open(model: Path) -> "SentenceTransformer":
     from .layout import MODULES
 
     if problems := weight_problems(model):
-        raise ValueError("these weights can not be exported:\n  " + "\n  ".join(problems))
+        raise ValueError("these weights cannot be exported:\n  " + "\n  ".join(problems))
     arguments = {"dtype": torch.float32, "use_safetensors": True}
     if not (model / "modules.json").is_file():
         encoder = Transformer(str(model), model_kwargs=arguments)

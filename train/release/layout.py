@@ -1,7 +1,8 @@
-"""What a Hub folder consists of: its files and modules; how that of a classifier, and of a native encoder, differs."""
+"""What a Hub folder consists of: files and modules, and those of classifiers, native encoders and static models."""
 
 from pathlib import Path
 
+from ..common.static_model import is_static
 from ..common.untrusted import read_object
 
 ARCHITECTURE = "CodeSageForSequenceClassification"
@@ -31,7 +32,7 @@ def is_native(folder: Path) -> bool:
         config = read_object(folder / "config.json")
     except ValueError:
         return False
-    return config.get("model_type") not in (None, "codesage") and not is_classifier(folder)
+    return config.get("model_type") not in (None, "codesage") and not is_classifier(folder) and not is_static(folder)
 
 
 FILES = {
@@ -75,3 +76,14 @@ NATIVE_FILES = {
     "1_Pooling/config.json": "sentence-transformers: pooling",
 }
 """The files of a native encoder: no code is among them. `NORMALIZE` is one more where embeddings are normalized."""
+
+STATIC_FILES = {
+    "README.md": "the model card",
+    "config.json": "sizes and auto_map; tells model2vec to normalize",
+    "static_codesage.py": "remote code: the table for AutoModel",
+    "model.safetensors": "the table",
+    "tokenizer.json": "the tokenizer, which cuts long texts",
+    "tokenizer_config.json": "transformers: padding and the longest input",
+    "modules.json": "sentence-transformers: table and normalization",
+}
+"""The files of a static model."""

@@ -135,7 +135,7 @@ def _require_whole(encoder: Path) -> None:
         *(f"{name} is no part of the encoder that config.json describes" for name in sorted(extra)[:8]),
     ]
     if problems:
-        raise ValueError(f"{encoder} can not be exported:\n  " + "\n  ".join(problems))
+        raise ValueError(f"{encoder} cannot be exported:\n  " + "\n  ".join(problems))
 
 
 def _length(model: "SentenceTransformer") -> int:
@@ -231,7 +231,7 @@ def _embedding_problems(folder: Path) -> list[str]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         encoder = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
     except LOADING_ERRORS as error:
-        return [f"{folder} can not be opened: {error}"]
+        return [f"{folder} cannot be opened: {error}"]
     longest = longest_document(encoder.config)
     if longest is not None and tokenizer.model_max_length > longest:
         return [

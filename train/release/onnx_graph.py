@@ -209,7 +209,7 @@ def graph_problems(folder: Path) -> list[str]:
             session = open_graph(file)
             found = [session.run(outputs, {k: v.numpy() for k, v in batch.items()}) for batch in batches]
         except _runtime_errors() as error:
-            problems.append(f"{file} can not be run: {error}; export the model again")
+            problems.append(f"{file} cannot be run: {error}; export the model again")
             continue
         faults = (compare(*batch) for batch in zip(expected, found, masks, strict=True))
         if fault := next(filter(None, faults), None):
@@ -218,7 +218,7 @@ def graph_problems(folder: Path) -> list[str]:
 
 
 def _branches(file: Path) -> bool:
-    """Whether a graph holds other graphs or functions, which might never end; one that can not be read is no such."""
+    """Whether a graph holds other graphs or functions, which might never end; one that cannot be read is no such."""
     import onnx
     from google.protobuf.message import DecodeError
 

@@ -45,7 +45,7 @@ def read_config(folder: Path) -> CodeSageConfig:
     """Read the sizes of a published checkpoint; keys that are not ours are left behind.
 
     Raises:
-        ValueError: another architecture, or sizes that are missing or can not be built.
+        ValueError: another architecture, or sizes that are missing or cannot be built.
     """
     path = folder / "config.json"
     if not folder.is_dir() or not path.exists():

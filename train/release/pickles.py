@@ -84,4 +84,4 @@ def _convert(pickles: list[Path], target: Path) -> None:
     if done.returncode:
         told = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit status {done.returncode}"]
         reason = next((line for line in reversed(told) if "weights_only" in line or "Unsupported" in line), told[-1])
-        raise ValueError(f"{pickles[0]} can not be converted, it holds more than weights or is damaged: {reason[:300]}")
+        raise ValueError(f"{pickles[0]} cannot be converted, it holds more than weights or is damaged: {reason[:300]}")

@@ -53,10 +53,10 @@ def main(config: PublishConfig) -> Publication | None:
 
     Raises:
         ValueError: the options, the folder or its card are at fault; no file has been sent.
-        OSError: the Hub can not be reached, or refuses; the message says what to do.
+        OSError: the Hub cannot be reached, or refuses; the message says what to do.
     """
     if problems := _problems(config.folder):
-        raise ValueError("this folder can not be published:\n  " + "\n  ".join(problems))
+        raise ValueError("this folder cannot be published:\n  " + "\n  ".join(problems))
     waits = iter(WAITS)
     while True:
         try:

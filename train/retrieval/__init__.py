@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .encoder import open_sentence_model as open_sentence_model
     from .evaluator import SearchEvaluator as SearchEvaluator
     from .protocols import EmbeddingRanker as EmbeddingRanker
+    from .protocols import FusedRanker as FusedRanker
     from .protocols import WordRanker as WordRanker
     from .protocols import measure_rankings as measure_rankings
     from .protocols import measure_task as measure_task
@@ -25,7 +26,7 @@ __getattr__, __all__ = lazy_names(
         "bm25": "BM25",
         "encoder": "Encoder open_sentence_model",
         "evaluator": "SearchEvaluator",
-        "protocols": "EmbeddingRanker WordRanker measure_rankings measure_task",
+        "protocols": "EmbeddingRanker FusedRanker WordRanker measure_rankings measure_task",
         "ranking": "top_k",
         "task": "Task Text held_out_search pair_search",
     },

@@ -1,7 +1,8 @@
 """A model as a text encoder, through sentence-transformers.
 
 Contract: `open_sentence_model` opens a folder or Hub id that sentence-transformers or `AutoModel` can open; a model
-without a pooling of its own gets the mean over its tokens. `Encoder` embeds texts in batches of similar length, and
+without a pooling of its own gets the mean over its tokens, and one that is stored in half precision computes in full.
+`Encoder` embeds texts in batches of similar length, and
 counts those that it cuts. Weights are safetensors only.
 """
 
@@ -15,6 +16,7 @@ import open_codesage.modeling  # noqa: F401  (registers the model classes)
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
+from tokenizers import Tokenizer
 
 from ..common.model_folder import require_safetensors, require_sound, require_sound_download
 from ..common.model_layout import MODULES
@@ -32,7 +34,7 @@ def open_sentence_model(model: str) -> SentenceTransformer:
         model: folder or Hub id.
 
     Raises:
-        ValueError: it can not be opened.
+        ValueError: it cannot be opened.
     """
     folder = Path(model)
     if not folder.exists():
@@ -44,39 +46,62 @@ def open_sentence_model(model: str) -> SentenceTransformer:
     options = {"dtype": torch.float32, "use_safetensors": True}
     try:
         # Of a model from the Hub only what has been looked at: the library would fetch pickles, too.
-        return SentenceTransformer(model, model_kwargs=options, local_files_only=True)
+        # `dtype` does not reach a table of token vectors.
+        return SentenceTransformer(model, model_kwargs=options, local_files_only=True).float()
     except LOADING_ERRORS as error:
-        raise ValueError(f"model {model} can not be opened: {error}") from error
+        raise ValueError(f"model {model} cannot be opened: {error}") from error
 
 
 def longest_input(model: SentenceTransformer) -> int | None:
     """The most tokens that a model takes, None if there is no limit."""
+    if (tokenizer := _table_tokenizer(model)) is not None:
+        return tokenizer.truncation["max_length"] if tokenizer.truncation else None
     longest = model.max_seq_length
     return None if longest is None or math.isinf(longest) else int(longest)
+
+
+def _table_tokenizer(model: SentenceTransformer) -> Tokenizer | None:
+    """The tokenizer of a table of token vectors, which alone says where texts are cut; None of any other model."""
+    tokenizer = getattr(model[0], "tokenizer", None)
+    return tokenizer if isinstance(tokenizer, Tokenizer) else None
 
 
 @contextmanager
 def limited(model: SentenceTransformer, length: int | None) -> Iterator[None]:
     """Let a model cut its inputs at a length for a while; None leaves it as it is."""
-    before = model.max_seq_length
+    before = model.max_seq_length if _table_tokenizer(model) is None else longest_input(model)
     if length is None or length == before:
         yield
         return
-    model.max_seq_length = length
+    _cut_at(model, length)
     try:
         yield
     finally:
-        model.max_seq_length = before
+        _cut_at(model, before)
+
+
+def _cut_at(model: SentenceTransformer, length: int | None) -> None:
+    if (tokenizer := _table_tokenizer(model)) is None:
+        model.max_seq_length = length
+    elif length is None:
+        tokenizer.no_truncation()
+    else:
+        tokenizer.enable_truncation(length)
 
 
 def count_cut(model: SentenceTransformer, texts: Sequence[str], length: int | None, prompt: str = "") -> int:
     """Count the texts that have more tokens than a length, behind a prompt; None is no limit."""
-    if length is None or not callable(model.tokenizer):
+    tokenizer = _table_tokenizer(model)
+    if length is None or (tokenizer is None and not callable(model.tokenizer)):
         return 0
     count = 0
     for start in range(0, len(texts), _COUNTED_AT_ONCE):
         some = [prompt + text for text in texts[start : start + _COUNTED_AT_ONCE]]
-        tokens = model.tokenizer(some, truncation=True, max_length=length + 1, padding=False)["input_ids"]
+        if tokenizer is None:
+            tokens = model.tokenizer(some, truncation=True, max_length=length + 1, padding=False)["input_ids"]
+        else:
+            with limited(model, length + 1):
+                tokens = [row.ids for row in tokenizer.encode_batch(some, add_special_tokens=False)]
         count += sum(len(row) > length for row in tokens)
     return count
 
@@ -92,7 +117,7 @@ class Encoder:
         query_max_length: the same of queries; `max_length` if None.
 
     Raises:
-        ValueError: the model can not be opened, can not take inputs of this length, or gives no embedding of a text.
+        ValueError: the model cannot be opened, cannot take inputs of this length, or gives no embedding of a text.
     """
 
     def __init__(

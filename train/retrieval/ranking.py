@@ -69,7 +69,7 @@ def top_k(
 
 
 def _normalised(vectors: Vectors) -> torch.Tensor:
-    # A memory-mapped array is copied: torch warns of those that can not be written to.
+    # A memory-mapped array is copied: torch warns of those that cannot be written to.
     rows = torch.from_numpy(np.array(vectors)) if isinstance(vectors, np.ndarray) else vectors
     if not rows.isfinite().all():
         raise ValueError("some embeddings are not finite: the model is broken, look at its training loss")

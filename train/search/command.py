@@ -31,7 +31,7 @@ def main(config: SearchConfig) -> bool:
         Whether anything was found.
 
     Raises:
-        ValueError: a tree, the model or the queries can not be opened, or a filter makes no sense.
+        ValueError: a tree, the model or the queries cannot be opened, or a filter makes no sense.
     """
     filters = Filters(config.language, config.glob, config.kind)
     queries = list(_queries(config.queries)) if config.queries is not None else []
@@ -67,7 +67,7 @@ def index_main(config: IndexConfig) -> None:
     """Make, refresh, describe or delete the index of some trees.
 
     Raises:
-        ValueError: a tree or the model can not be opened, or the index can not be written.
+        ValueError: a tree or the model cannot be opened, or the index cannot be written.
     """
     trees = config.path or _HERE
     if config.clear:
@@ -119,7 +119,7 @@ def _queries(source: str) -> Iterator[dict[str, Any]]:
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
-        raise ValueError(f"the queries {source} can not be read: {error.strerror}") from error
+        raise ValueError(f"the queries {source} cannot be read: {error.strerror}") from error
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue

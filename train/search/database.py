@@ -102,7 +102,7 @@ class Database:
         Raises:
             OtherSettings: it was made under other settings.
             Damaged: it is damaged, or another file.
-            ValueError: it can not be made or opened.
+            ValueError: it cannot be made or opened.
         """
         file = folder / NAME
         with _explained(file):
@@ -296,16 +296,14 @@ def make_folder(folder: Path) -> None:
     """Make a folder for an index if it is missing, and let git ignore it.
 
     Raises:
-        ValueError: it can not be made, or is a file.
+        ValueError: it cannot be made, or is a file.
     """
     try:
         if not folder.is_dir():
             folder.mkdir(parents=True, mode=0o700)
             (folder / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
-        raise ValueError(
-            f"the index folder {folder} can not be made: {error.strerror}; give another --index"
-        ) from error
+        raise ValueError(f"the index folder {folder} cannot be made: {error.strerror}; give another --index") from error
 
 
 def _write_content(connection: sqlite3.Connection, each: ReadFile) -> None:
@@ -361,9 +359,9 @@ def _explained(file: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _FULL:
             raise ValueError(
-                f"the index {file} can not be written, the disk of {file.parent} is full or failing ({error}): free "
+                f"the index {file} cannot be written, the disk of {file.parent} is full or failing ({error}): free "
                 "some space and run it again, what was indexed so far is kept; or name another folder by --index"
             ) from error
         if isinstance(error, sqlite3.OperationalError) and not str(error).startswith("no such"):
-            raise ValueError(f"the index {file} can not be used: {error}") from error
+            raise ValueError(f"the index {file} cannot be used: {error}") from error
         raise Damaged(f"{file} is damaged, or no index of this program ({error})") from error

@@ -40,7 +40,7 @@ def open_encoder(model: str, dimension: int | None = None) -> TextEncoder:
         dimension: how many dimensions of the embeddings are kept; all if None.
 
     Raises:
-        ValueError: it can not be opened, or has fewer dimensions.
+        ValueError: it cannot be opened, or has fewer dimensions.
     """
     folder = Path(model)
     table = StaticEncoder.open(folder) if folder.is_dir() else None

@@ -91,11 +91,11 @@ def survey(root: Path, docs: bool = False, known: Mapping[str, TreeFile] | None 
         known: files of an earlier survey, by path.
 
     Raises:
-        ValueError: the root is missing, is no folder, or can not be read.
+        ValueError: the root is missing, is no folder, or cannot be read.
     """
     require_folder(root)
     if not os.access(root, os.R_OK | os.X_OK):
-        raise ValueError(f"{root} can not be read: check its permissions")
+        raise ValueError(f"{root} cannot be read: check its permissions")
     return _Surveyor(root.resolve(), docs, known or {}).look()
 
 
@@ -113,7 +113,7 @@ def read_bytes(file: Path) -> bytes:
     """The content of a regular file.
 
     Raises:
-        OSError: it can not be read, or is a link or no regular file.
+        OSError: it cannot be read, or is a link or no regular file.
     """
     with os.fdopen(os.open(file, _FLAGS), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

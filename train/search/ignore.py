@@ -3,7 +3,7 @@
 Contract: `IgnoreRules(root)` knows the `.gitignore` files from the top of the repository down to `root`, and its
 `info/exclude`; `enter(folder)` adds those of a folder below, and if that is a repository of its own, begins with its
 rules. As in git the deepest file that says something about a path decides, and in a file its last line; what is in an
-ignored folder can not be taken back in: nobody looks there. A `.codesageignore` has the same form, and comes before the
+ignored folder cannot be taken back in: nobody looks there. A `.codesageignore` has the same form, and comes before the
 `.gitignore` beside it. A root that git ignores is searched all the same, by its own files alone: whoever names it wants
 it.
 

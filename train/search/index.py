@@ -5,7 +5,7 @@ Contract: `Index.open(trees, model)` opens or makes the index, `update()` makes 
 files that are gone leave the index. An index that other rules or another model have made, or that is damaged, is made
 anew.
 
-Invariants: an update that is killed loses at most the block it was at, and the next goes on behind it. One process at a
+Invariants: an update that is killed loses at most the block it was at, and the next resumes behind it. One process at a
 time updates an index. Everything that is left out is reported with its reason.
 """
 
@@ -145,7 +145,7 @@ class Index:
             workers: processes that parse; one per core if None.
 
         Raises:
-            ValueError: a tree or the model can not be opened, or another process has held the index for too long.
+            ValueError: a tree or the model cannot be opened, or another process has held the index for too long.
         """
         roots = _outermost([trees] if isinstance(trees, str | Path) else trees)
         model = model or released_model()
@@ -189,8 +189,8 @@ class Index:
             show_progress: show a bar on standard error.
 
         Raises:
-            ValueError: another process updates the index for too long, or the index can not be written.
-            RuntimeError: worker processes can not start.
+            ValueError: another process updates the index for too long, or the index cannot be written.
+            RuntimeError: worker processes cannot start.
         """
         begin = time.perf_counter()
         done = Update()
@@ -463,9 +463,7 @@ def _lock(folder: Path, tree: Path) -> Iterator[None]:
             "end it, or give another --index"
         ) from error
     except OSError as error:
-        raise ValueError(
-            f"the index folder {folder} can not be used: {error.strerror}; give another --index"
-        ) from error
+        raise ValueError(f"the index folder {folder} cannot be used: {error.strerror}; give another --index") from error
     try:
         yield
     finally:

@@ -37,7 +37,7 @@ def main(config: McpConfig) -> None:
     """Serve until standard input ends.
 
     Raises:
-        ValueError: the SDK is not installed, or a tree or the model can not be opened.
+        ValueError: the SDK is not installed, or a tree or the model cannot be opened.
     """
     make_server(config).run("stdio")
 
@@ -46,7 +46,7 @@ def make_server(config: McpConfig) -> "MCPServer":
     """Make the server, with an open index.
 
     Raises:
-        ValueError: the SDK is not installed, or a tree or the model can not be opened.
+        ValueError: the SDK is not installed, or a tree or the model cannot be opened.
     """
     try:
         from mcp.server.mcpserver import MCPServer

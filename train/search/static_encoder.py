@@ -1,8 +1,8 @@
 """Embeddings of a model without blocks by numpy: no torch, no transformers, and the same vectors.
 
-Purpose: a CodeSage model of no layers is a table. Its embedding of a text is the mean over the text's tokens of their
-rows and of the rows of their positions. To open the libraries that run any model takes ten times as long as a whole
-search takes this way.
+Purpose: a static model is a table, and its embedding of a text is the mean over the text's tokens of their rows. A
+CodeSage model of no layers adds that of the rows of their positions. To open the libraries that run any model takes ten
+times as long as a whole search takes this way.
 
 Contract: `StaticEncoder.open(folder)` gives None for a model that computes anything else; that one has to be opened by
 `retrieval.encoder`. `embed` returns what sentence-transformers would, to the precision of float32.
@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..common.model_layout import MODEL_CONFIG, MODULES, module_type
 from ..common.model_tokenizer import probe_tokenizer
 from ..common.model_weights import stored_shapes
+from ..common.static_model import STATIC_MODULES, is_static, table
 from ..common.untrusted import read_json, read_object
 from .released import is_released
 
 _BLOCK = 256
 """Texts that are tokenized at once."""
 _DTYPES = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32}
+_WEIGHTS = "model.safetensors"
 _TOKENS, _POSITIONS = "wte.weight", "wpe.weight"
 _MODULES = ["Transformer", "Pooling", "Normalize"]
 
@@ -38,15 +41,17 @@ class StaticEncoder:
     Args:
         tokenizer: which cuts at the longest input and appends what the model was trained with.
         tokens: rows of its vocabulary, [V, D]; bfloat16 as uint16, or floats.
-        positions: rows of the positions, [P, D].
+        positions: rows of the positions, [P, D], and special tokens around a text; None: neither.
     """
 
-    def __init__(self, tokenizer: Any, tokens: npt.NDArray[Any], positions: npt.NDArray[Any]) -> None:
+    def __init__(self, tokenizer: Any, tokens: npt.NDArray[Any], positions: npt.NDArray[Any] | None = None) -> None:
         self._tokenizer, self._tokens = tokenizer, tokens
         self.dimension = tokens.shape[1]
-        # Row n: the sum of the first n positions.
-        sums = np.cumsum(_floats(positions), axis=0, dtype=np.float64)
-        self._positions = np.concatenate([np.zeros((1, self.dimension)), sums]).astype(np.float32)
+        self._positions = None
+        if positions is not None:
+            # Row n: the sum of the first n positions.
+            sums = np.cumsum(_floats(positions), axis=0, dtype=np.float64)
+            self._positions = np.concatenate([np.zeros((1, self.dimension)), sums]).astype(np.float32)
 
     @classmethod
     def open(cls, folder: Path) -> StaticEncoder | None:
@@ -55,22 +60,35 @@ class StaticEncoder:
         Raises:
             ValueError: it is, and is damaged.
         """
-        if not _is_table(folder):
+        if is_static(folder):
+            return cls._open_static(folder)
+        return cls._open_codesage(folder) if _is_table(folder) else None
+
+    @classmethod
+    def _open_static(cls, folder: Path) -> StaticEncoder | None:
+        """Open a table that is used as it is stored; None if more is done with it."""
+        modules = [
+            module_type(module.get("type")) for module in read_json(folder / MODULES) if isinstance(module, dict)
+        ]
+        if modules not in (STATIC_MODULES, STATIC_MODULES[:1]) or _has_prompts(folder):
             return None
-        weights = folder / "model.safetensors"
+        tokens = table(_read_safetensors(folder / _WEIGHTS))
+        if tokens is None or tokens.ndim != 2:
+            return None
+        return cls(_open_tokenizer(folder, len(tokens)), tokens)
+
+    @classmethod
+    def _open_codesage(cls, folder: Path) -> StaticEncoder:
+        """Open a CodeSage model without blocks."""
+        weights = folder / _WEIGHTS
         tensors = {name.removeprefix("transformer."): tensor for name, tensor in _read_safetensors(weights).items()}
         tokens, positions = tensors.get(_TOKENS), tensors.get(_POSITIONS)
         if tokens is None or positions is None or tokens.ndim != 2 or positions.shape[1:] != tokens.shape[1:]:
             raise ValueError(f"{weights} lacks {_TOKENS} or {_POSITIONS}, or they do not fit: copy it again")
-        if not is_released(folder) and probe_tokenizer(folder / "tokenizer.json") >= len(tokens):
-            raise ValueError(f"{folder / 'tokenizer.json'} gives token ids beyond the {len(tokens)} rows of {weights}")
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = _open_tokenizer(folder, len(tokens))
         settings = read_object(folder / "tokenizer_config.json")
         longest = min(len(positions), int(settings.get("model_max_length", len(positions))))
         tokenizer.enable_truncation(longest)
-        tokenizer.no_padding()
         tokenizer.encode_special_tokens = bool(settings.get("split_special_tokens", False))
         return cls(tokenizer, tokens, positions[:longest])
 
@@ -86,11 +104,13 @@ class StaticEncoder:
         """Embed texts: float32 [number of texts, D], of length 1."""
         rows = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(texts), _BLOCK):
-            encodings = self._tokenizer.encode_batch_fast(list(texts[start : start + _BLOCK]))
+            block, special = list(texts[start : start + _BLOCK]), self._positions is not None
+            encodings = self._tokenizer.encode_batch_fast(block, add_special_tokens=special)
             for number, encoding in enumerate(encodings, start=start):
                 ids, counts = np.unique(encoding.ids, return_counts=True)
                 rows[number] = counts.astype(np.float32) @ _floats(self._tokens[ids.astype(np.int64)])
-                rows[number] += self._positions[len(encoding.ids)]
+                if self._positions is not None:
+                    rows[number] += self._positions[len(encoding.ids)]
         return unit_length(rows)
 
 
@@ -107,23 +127,44 @@ def unit_length(rows: Floats) -> Floats:
 
 def _is_table(folder: Path) -> bool:
     """Whether a folder holds a CodeSage model without blocks, its mean pooling, and nothing that changes either."""
-    names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    names = ("config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json")
     if not all((folder / name).is_file() for name in names):
         return False
     config = read_object(folder / "config.json")
     if config.get("model_type") != "codesage" or config.get("num_hidden_layers") != 0 or config.get("final_layer_norm"):
         return False
-    if not (folder / "modules.json").exists():
+    if not (folder / MODULES).exists():
         return True
-    modules = read_json(folder / "modules.json")
+    modules = read_json(folder / MODULES)
     types = [str(module.get("type")).rpartition(".")[2] for module in modules if isinstance(module, dict)]
     if types not in (_MODULES, _MODULES[:2]) or not all(isinstance(module.get("path"), str) for module in modules):
         return False
     pooling = read_object(folder / str(modules[1]["path"]) / "config.json")
-    settings = folder / "config_sentence_transformers.json"
-    prompts = read_object(settings).get("prompts") if settings.exists() else None
     means = pooling.get("pooling_mode") == "mean" or pooling.get("pooling_mode_mean_tokens") is True
-    return means and not any((prompts or {}).values())
+    return means and not _has_prompts(folder)
+
+
+def _has_prompts(folder: Path) -> bool:
+    """Whether something is put before the texts."""
+    settings = folder / MODEL_CONFIG
+    prompts = read_object(settings).get("prompts") if settings.exists() else None
+    return any((prompts or {}).values())
+
+
+def _open_tokenizer(folder: Path, rows: int) -> Any:
+    """Open the tokenizer of a table of so many rows.
+
+    Raises:
+        ValueError: it cannot be opened, or gives ids beyond them.
+    """
+    path = folder / "tokenizer.json"
+    if not is_released(folder) and probe_tokenizer(path) >= rows:
+        raise ValueError(f"{path} gives token ids beyond the {rows} rows of {folder / _WEIGHTS}")
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _floats(values: npt.NDArray[Any]) -> Floats:
@@ -134,7 +175,7 @@ def _floats(values: npt.NDArray[Any]) -> Floats:
 
 
 def _read_safetensors(file: Path) -> dict[str, npt.NDArray[Any]]:
-    """Tensors of a file, mapped into memory; numpy has no bfloat16, so safetensors can not give them as arrays."""
+    """Tensors of a file, mapped into memory; numpy has no bfloat16, so safetensors cannot give them as arrays."""
     stored_shapes(file)  # the library checks the header
     data = np.memmap(file, np.uint8, mode="r")
     length = int(data[:8].view("<u8")[0])

@@ -6,7 +6,7 @@ out. Importing this module loads neither torch nor transformers.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from open_codesage.tokenization.languages import resolve_language
 
@@ -81,6 +81,8 @@ class ContrastConfig:
         question_share: share of pairs whose text, whichever it is, is put as people type a question: no full stop,
             often no articles, and often the language's name or "how to".
         obfuscated_share: share of pairs whose function loses the names that its author chose, for v0, v1 and so on.
+        unimodal_share: share of pairs of a function without those names, in place of the text and as long as that may
+            be, and the function with them: search by code, across languages and names, learns from these.
         token_dropout: share of tokens that are left out of texts and functions, anew at every step; the first stays.
         share_spellings: spellings of a word ("Index", " index", "_INDEX") start with one vector, and each also learns
             from the gradients of the others.
@@ -104,14 +106,20 @@ class ContrastConfig:
         teacher_share: what the teacher's similarities count; the pairs count the rest.
         seed: seed of the batches, the forms of the pairs and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
+        attention: how transformers attends; eager is the slow reference.
         save_steps: steps between checkpoints.
         eval_steps: steps between evaluations; only at the end if not given.
         eval_pairs: search among at most this many held-out functions in an evaluation.
         logging_steps: steps between log lines.
         num_workers: processes that tokenize batches for each device; 0 works in the main process.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for sentence-transformers' SentenceTransformerTrainingArguments, key=value.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("pairs", "loss", "gamma_gradient", "hardness_mode", "hardness_strength")
+    free: ClassVar[tuple[str, ...]] = (
+        "output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers", "attention",
+    )  # fmt: skip
 
     model: Path
     corpus: Path
@@ -133,6 +141,7 @@ class ContrastConfig:
     documentation_share: float = 0.0
     question_share: float = 0.0
     obfuscated_share: float = 0.0
+    unimodal_share: float = 0.0
     token_dropout: float = 0.0
     share_spellings: bool = False
     learning_rate: float = 5e-6
@@ -152,6 +161,7 @@ class ContrastConfig:
     teacher_share: float = 0.5
     seed: int = 0
     bf16: bool = False
+    attention: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "sdpa"
     save_steps: int = 1000
     eval_steps: int | None = None
     eval_pairs: int = 1000
@@ -181,7 +191,7 @@ class ContrastConfig:
         require_range(self, "matryoshka_dims", at_least=1)
         require_share(
             self, "hard_positive_share", "name_mask_share", "documentation_share", "question_share", "obfuscated_share",
-            "teacher_share",
+            "unimodal_share", "teacher_share",
         )  # fmt: skip
         require_range(self, "token_dropout", at_least=0, below=1)
         if self.gamma_gradient and self.gamma == "none":
@@ -192,6 +202,83 @@ class ContrastConfig:
             raise ValueError("a teacher needs loss ours and bimodal pairs")
         if self.teacher is not None and self.max_minutes is not None:
             raise ValueError("a teacher's vectors are prepared for a known number of steps: give steps or epochs")
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Distil an encoder into a static one: a table of token vectors, a thousand times as fast and as small as you like.
+
+    Attributes:
+        teacher: folder or Hub id of an encoder with a WordPiece tokenizer.
+        corpus: folder written by `extract`; its held-out functions are used for the evaluation only.
+        output: the SentenceTransformer folder to write; it must not exist, unless the same run has written it.
+        vocabulary: tokens of the table: those of the teacher, and the words that are most frequent in the corpus.
+        dimensions: width of the table; that of the teacher if not given.
+        epochs: passes over the pairs.
+        variants: epochs whose pairs have forms of their own, which the teacher embeds; later ones repeat them.
+        language_exponent: see `contrast`, as for all shares of forms.
+        batch_size: pairs in a batch; each pair's negatives are all others of it.
+        text_max_length: tokens to which texts are cut in training.
+        code_max_length: tokens to which functions are cut in training.
+        hard_positive_share: share of pairs whose function is without its signature and return statements.
+        name_mask_share: share of pairs whose summary loses the function's own name at its beginning.
+        documentation_share: share of pairs whose text is the whole documentation.
+        question_share: share of pairs whose text is put as people type a question.
+        obfuscated_share: share of pairs whose function loses the names that its author chose.
+        token_dropout: share of tokens that are left out, anew at every step.
+        teacher_share: what the teacher's similarities count; the pairs count the rest.
+        temperature: divides the cosines of the pairs.
+        matryoshka_dims: also train the first dimensions of the embedding alone.
+        learning_rate: highest learning rate, of Adam.
+        warmup_share: share of the steps in which the learning rate rises; it falls to 0 in the others.
+        eval_pairs: search among at most this many held-out functions at the end.
+        seed: seed of the batches, the forms of the pairs and what is left out.
+        logging_steps: steps between entries of the log.
+        num_workers: processes that make the forms of the pairs; 0 works in the main process.
+    """
+
+    free: ClassVar[tuple[str, ...]] = ("output", "num_workers", "logging_steps")
+
+    teacher: str
+    corpus: Path
+    output: Path
+    vocabulary: int = 65_536
+    dimensions: int | None = None
+    epochs: float = 10.0
+    variants: int = 2
+    language_exponent: float = 1.0
+    batch_size: int = 1024
+    text_max_length: int = 64
+    code_max_length: int = 256
+    hard_positive_share: float = 0.2
+    name_mask_share: float = 0.5
+    documentation_share: float = 0.1
+    question_share: float = 0.25
+    obfuscated_share: float = 0.1
+    token_dropout: float = 0.2
+    teacher_share: float = 0.5
+    temperature: float = 0.05
+    matryoshka_dims: tuple[int, ...] = ()
+    learning_rate: float = 3e-3
+    warmup_share: float = 0.05
+    eval_pairs: int = 1000
+    seed: int = 0
+    logging_steps: int = 50
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "dimensions", "epochs", "text_max_length", "code_max_length", "temperature", "learning_rate",
+            "eval_pairs", "logging_steps",
+        )  # fmt: skip
+        require_range(self, "batch_size", at_least=2)
+        require_range(self, "vocabulary", "variants", "matryoshka_dims", at_least=1)
+        require_range(self, "language_exponent", "num_workers", at_least=0)
+        require_share(
+            self, "hard_positive_share", "name_mask_share", "documentation_share", "question_share", "obfuscated_share",
+            "teacher_share", "warmup_share",
+        )  # fmt: skip
+        require_range(self, "token_dropout", at_least=0, below=1)
 
 
 METRICS = {"retrieval": ("mrr", "recall@10"), "classification": ("macro_f1", "accuracy")}
@@ -236,10 +323,12 @@ class FinetuneConfig:
             not given.
         seed: seed of the held-out rows, the new weights, the batches and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for the TrainingArguments of transformers or, for retrieval, those of
             sentence-transformers, key=value.
     """
+
+    free: ClassVar[tuple[str, ...]] = ("output", "resume", "merge")
 
     model: str
     data: str
@@ -309,7 +398,7 @@ class PretrainConfig:
             masked language model of transformers, with its own tokenizer as tokenizer. Ours grows with a larger
             num_hidden_layers in model: the blocks that the folder lacks are new.
         head_only: train the prediction head of such a language model alone, where its checkpoint has none.
-        freeze_token_embeddings: train all weights but those of the tokens, which another training has found.
+        freeze_token_embeddings: freeze the token embeddings, for example those of an earlier run.
         languages: languages to train on; all of the corpus if not given.
         language_exponent: a language of n rows is drawn in proportion to n to this power: 1 is as the corpus has it, 0
             is as often as any other; of rare languages rows are repeated.
@@ -332,15 +421,25 @@ class PretrainConfig:
         seed: seed of the weights, the order of rows, the masks and the dropout.
         bf16: compute in bfloat16 where precision allows; slow on most CPUs.
         compile: compile the model with torch.compile.
+        fixed_shapes: give all batches one shape, and let the loader list their documents and the positions to predict,
+            so that an accelerator waits for nothing. Documents are told apart by torch's kernel for variable lengths
+            where it can compute (CUDA, bf16, no attention dropout: model attention_dropout_prob=0), else by masks.
+        attention: how transformers attends; eager is the slow reference.
         save_steps: steps between checkpoints.
         eval_steps: steps between evaluations; only at the end if not given.
         eval_rows: at most this many held-out rows are evaluated.
         logging_steps: steps between log lines.
         num_workers: processes that prepare rows, and that load batches for each device; 0 works in the main process.
         shards: folder for the prepared rows, for use by several runs; inside `<output>.run` if not given.
-        resume: go on from the newest complete checkpoint of an earlier start, if there is one.
+        resume: resume from the newest complete checkpoint of an earlier start, if there is one.
         trainer: further arguments for transformers' TrainingArguments, key=value.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("highest_mask_rate", "identifier_share", "random_share", "keep_share")
+    free: ClassVar[tuple[str, ...]] = (
+        "output", "shards", "resume", "save_steps", "eval_steps", "eval_rows", "logging_steps", "num_workers",
+        "device_batch_size", "compile", "fixed_shapes", "attention",
+    )  # fmt: skip
 
     corpus: Path
     tokenizer: Path
@@ -374,6 +473,8 @@ class PretrainConfig:
     seed: int = 0
     bf16: bool = False
     compile: bool = False
+    fixed_shapes: bool = False
+    attention: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "sdpa"
     save_steps: int = 1000
     eval_steps: int | None = None
     eval_rows: int = 512

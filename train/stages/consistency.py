@@ -5,7 +5,7 @@ the `top_k` nearest to its summary, itself and `sample` functions drawn from the
 held-out functions stay as they are. `report.json` counts what is kept, by language.
 
 Invariants: which pairs stay depends on the corpus, the model and the config, not on blocks or interruptions. Memory
-grows with the sample and the blocks, not with the corpus; an interrupted run goes on after the last whole block.
+grows with the sample and the blocks, not with the corpus; an interrupted run resumes after the last whole block.
 """
 
 import json
@@ -34,7 +34,7 @@ def main(config: ConsistencyConfig) -> Path:
         The folder, `config.output`.
 
     Raises:
-        ValueError: the corpus or the model can not be used, the output is there already, or no pair would stay.
+        ValueError: the corpus or the model cannot be used, the output is there already, or no pair would stay.
     """
     import numpy as np
 

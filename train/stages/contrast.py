@@ -6,9 +6,9 @@ command, started again, resumes from the newest complete checkpoint.
 
 Invariants: the result is a function of the settings and of the data. Neither an interruption nor the number of loader
 processes changes it; on a CPU this holds to the last bit. The number of devices changes the rounding, and the dropout.
-The pairs of a step are a function of the seed and the step, and their form one of the seed and the pair. An evaluation
-does not advance the generators that training uses. The loss, and with it the meaning of batch_size, is that of one
-device, however many there are.
+The pairs of a step are a function of the seed and the step, and their form one of the seed, the epoch and the pair. An
+evaluation does not advance the generators that training uses. The loss, and with it the meaning of batch_size, is that
+of one device, however many there are.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig
+from open_codesage.modeling.attention_codesage import takes_listed
 from open_codesage.tokenization.languages import resolve_language
 from open_codesage.tokenization.tokenizer import forget_calls
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
@@ -40,6 +41,7 @@ from transformers import (
     set_seed,
 )
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.identity import identify
@@ -53,26 +55,23 @@ from ..retrieval.evaluator import SearchEvaluator
 from ..retrieval.task import held_out_search
 from .callbacks.collapse import CollapseAlarm
 from .callbacks.preemption import Preemption
-from .callbacks.throughput import measured_peak, training_flops
+from .callbacks.throughput import measured_peak, work
 from .configs import ContrastConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, flatten, without_name
 from .distillation import DistilledLoss, TeacherVectors
-from .length_buckets import bucket_by_length
+from .length_buckets import ACCELERATOR_TOKENS, CPU_TOKENS, bucket_by_length
 from .losses import HardNegativeContrastiveLoss, collapse_value, collapse_value_of_ranking
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .spellings import join_spellings, spellings
 from .starting_point import local_folder, open_starting_point
-from .trainer import UNBOUNDED, SentenceTrainer, timekeepers, trainer_arguments
-
-# What may change between an interruption and its continuation: it does not change what is learnt.
-FREE = {"output", "resume", "save_steps", "eval_steps", "eval_pairs", "logging_steps", "num_workers"}
+from .trainer import UNBOUNDED, CountedTraining, SentenceTrainer, timekeepers, trainer_arguments
 
 SIDES = ("text", "code")
 
 _MRR, _DEPTH = "eval_mrr", 10
 
 
-class BimodalTrainer(SentenceTrainer):
+class BimodalTrainer(CountedTraining, SentenceTrainer):
     """The sentence-transformers trainer with a given batch sampler, and counts of tokens and model FLOPs.
 
     Args:
@@ -85,19 +84,17 @@ class BimodalTrainer(SentenceTrainer):
         super().__init__(**kwargs)
         self.batches, self.token_dropout = batches, token_dropout
         self.encoder_config = self.model.transformers_model.config
-        self.add_callback(_Epochs(batches))
+        self.flat = _computes_flat(self.encoder_config, self.args)
+        self.add_callback(_Epochs(batches, self.data_collator))
 
     def get_batch_sampler(self, *args: Any, **kwargs: Any) -> PairBatchSampler:
         """Return the sampler that was given."""
         return self.batches
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """Train on a batch, less the tokens that are dropped, and count its tokens."""
+        """Train on a batch, less the tokens that are dropped."""
         self._drop_tokens(inputs)
-        loss = super().training_step(model, self._flattened(inputs), num_items_in_batch)
-        tokens = torch.stack([inputs[f"{side}_attention_mask"].sum() for side in SIDES]).sum()
-        self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens.to(self.args.device)).sum())
-        return loss
+        return super().training_step(model, self._flattened(inputs), num_items_in_batch)
 
     def _drop_tokens(self, inputs: dict[str, Any]) -> None:
         """Take tokens by chance out of the attention masks: the encoder then computes as if they were not there."""
@@ -108,8 +105,8 @@ class BimodalTrainer(SentenceTrainer):
             inputs[f"{side}_attention_mask"] = mask.masked_fill(dropped, 0)
 
     def _flattened(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Take the padding out for our encoder on a CPU, where the states of padding cost as much as any others."""
-        if self.encoder_config.model_type != CodeSageConfig.model_type or self.args.device.type != "cpu":
+        """Take the padding out for our encoder, at once: it would look for its documents in every pass."""
+        if not self.flat:
             return inputs
         others = {key: value for key, value in inputs.items() if not key.startswith(SIDES)}
         return others | {
@@ -119,25 +116,30 @@ class BimodalTrainer(SentenceTrainer):
         }
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> float:  # type: ignore[override]
-        """Count one forward and one backward pass of the encoder; that gradient caching repeats one is our affair."""
+        """Count one forward and one backward pass; the extra forward pass of gradient caching is not counted."""
         sides = ({key: inputs[f"{side}_{key}"] for key in ("input_ids", "attention_mask")} for side in SIDES)
-        return sum(training_flops(self.encoder_config, side) for side in sides)
+        return self.count(torch.stack([work(side) for side in sides]).sum(0))
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log without the Trainer's own tokens per second, which include evaluation and saving."""
-        super().log(logs)
+    @property
+    def counted_config(self) -> PretrainedConfig:
+        """Configuration of the encoder."""
+        return self.encoder_config
 
 
 class _Epochs(TrainerCallback):
-    """Tells the sampler the epoch. The Trainer fails to when several processes go on in the middle of an epoch."""
+    """Tells the sampler and the collator the epoch, the latter before the processes of the loader take a copy of it.
 
-    def __init__(self, batches: PairBatchSampler) -> None:
-        self.batches = batches
+    The Trainer fails to tell the sampler when several processes go on in the middle of an epoch.
+    """
+
+    def __init__(self, batches: PairBatchSampler, collator: PairCollator) -> None:
+        self.batches, self.collator = batches, collator
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.batches.set_epoch(state.global_step // (len(self.batches) // self.batches.processes))
+        self.collator.epoch = state.global_step // (len(self.batches) // self.batches.processes)
+        self.batches.set_epoch(self.collator.epoch)
 
 
 def main(config: ContrastConfig) -> Path:
@@ -171,6 +173,7 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
             f"{config.model} has no dropout, so a function would be paired with its very copy: "
             "set it in that model's config.json"
         )
+    _encoder(model).set_attn_implementation(config.attention)
     if config.share_spellings:
         join_spellings(_encoder(model).get_input_embeddings(), spellings(model.tokenizer))
     with args.main_process_first(local=False):
@@ -213,6 +216,7 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
         dropout_pairs=config.pairs == "dropout",
         question_share=config.question_share,
         obfuscated_share=config.obfuscated_share,
+        unimodal_share=config.unimodal_share,
         text_prompt=start.text_prompt,
         code_prompt=start.code_prompt,
     )
@@ -221,8 +225,8 @@ def _train(config: ContrastConfig, args: SentenceTransformerTrainingArguments, c
             raise ValueError("a teacher's similarities are learnt on one device only: train with one process")
         collator.teacher = _teacher_vectors(config, pairs, batches, collator)
     # Our own encoder takes rows end to end instead, see `BimodalTrainer`.
-    if args.device.type == "cpu" and _encoder(model).config.model_type != CodeSageConfig.model_type:
-        bucket_by_length(_encoder(model))
+    if _encoder(model).config.model_type != CodeSageConfig.model_type:
+        bucket_by_length(_encoder(model), CPU_TOKENS if args.device.type == "cpu" else ACCELERATOR_TOKENS)
     preemption = Preemption()
     callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = BimodalTrainer(
@@ -271,11 +275,20 @@ def _training_arguments(config: ContrastConfig) -> SentenceTransformerTrainingAr
 def _settings(config: ContrastConfig) -> dict[str, Any]:
     """Everything that the result depends on. Data count by their contents, wherever they lie."""
     folder = local_folder(config.model)
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
     settings["model"] = digest(*sorted(folder.rglob("*.safetensors")))
     settings["teacher"] = config.teacher and identify(config.teacher).hash
     return settings
+
+
+def _computes_flat(config: PretrainedConfig, args: SentenceTransformerTrainingArguments) -> bool:
+    """Say whether the encoder computes rows that lie end to end: ours does on CPUs, and where a kernel can."""
+    if config.model_type != CodeSageConfig.model_type:
+        return False
+    if args.device.type == "cpu" and config._attn_implementation == "sdpa":
+        return True
+    return takes_listed(config, args.device, torch.bfloat16 if args.bf16 else torch.float32, training=True)
 
 
 def _has_dropout(config: PretrainedConfig) -> bool:
@@ -327,17 +340,17 @@ def _teacher_vectors(
 ) -> TeacherVectors:
     """What the teacher makes of every pair that the run will show."""
     steps = config.steps or math.ceil((config.epochs or 1) * len(batches))
-    epochs = []
+    forms: dict[tuple[str, str], None] = {}
     for epoch in range(math.ceil(steps / len(batches))):
         batches.set_epoch(epoch)
-        epochs.append(batches.global_batches())
+        collator.epoch = epoch
+        shown = batches.global_batches()[: steps - epoch * len(batches)]
+        forms |= {(collator.text(row), collator.code(row)): None for row in pairs.select(np.unique(shown))}
     batches.set_epoch(0)
-    shown = pairs.select(np.unique(np.concatenate(epochs)[:steps]))
     encoder = Encoder(str(config.teacher), batch_size=32)
     longest = encoder.lengths["document"]
     encoder.lengths = dict.fromkeys(encoder.lengths, min(config.code_max_length, longest or config.code_max_length))
-    forms = [(collator.text(row), collator.code(row)) for row in shown]
-    return TeacherVectors(run_folder(config.output) / "teacher.npy", forms, encoder.embed)
+    return TeacherVectors(run_folder(config.output) / "teacher.npy", list(forms), encoder.embed)
 
 
 def _collapse_value(config: ContrastConfig) -> float:

@@ -31,7 +31,7 @@ TEMPERATURE = 0.05
 CANDIDATES = 64
 """Vectors of either side that each vector of a batch is compared with, at most."""
 
-_BLOCK = 1024
+_BLOCK = 4096
 
 
 class TeacherVectors:

@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.model_folder import require_safetensors
@@ -41,9 +42,6 @@ from .finetune_retrieval import Retrieval
 from .finetune_task import Rows, Task
 from .run import SealedCheckpoints, begin_run, facts, speaker
 from .trainer import trainer_arguments
-
-# What may change between an interruption and its continuation: it does not change what is learnt.
-FREE = {"output", "resume", "merge"}
 
 TASKS: dict[str, type[Task]] = {"retrieval": Retrieval, "classification": Classification}
 
@@ -175,7 +173,7 @@ def _training_arguments(config: FinetuneConfig, kind: type[Task], rows: int) -> 
 
 def _settings(config: FinetuneConfig, rows: Rows) -> dict[str, Any]:
     """Everything that the result depends on. Data and models count by their contents, wherever they lie."""
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     for key, part in zip(("data", "eval_data", "test_data"), rows, strict=True):
         settings[key] = None if part is None else fingerprint(part)
     folder = Path(config.model)

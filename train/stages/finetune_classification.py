@@ -163,7 +163,7 @@ def _open(config: FinetuneConfig, names: list[str]) -> tuple[PreTrainedTokenizer
             where, **options, **_head(names), output_loading_info=True
         )
     except (OSError, ValueError) as error:
-        raise ValueError(f"model {config.model} can not be opened: {error}") from error
+        raise ValueError(f"model {config.model} cannot be opened: {error}") from error
     tokenizer.model_max_length = longest_input(config, model.config, tokenizer.model_max_length)
     lacking = {name.rpartition(".")[0] for name in info["missing_keys"]}
     return tokenizer, model, ["classifier", *sorted(name for name in lacking if name.split(".")[0] != "classifier")]

@@ -37,7 +37,7 @@ class Task(ABC):
         rows: the tables, with the columns that `columns` names.
 
     Raises:
-        ValueError: the rows do not fit the task, or the model can not be opened.
+        ValueError: the rows do not fit the task, or the model cannot be opened.
     """
 
     arguments: ClassVar[type[TrainingArguments]]

@@ -16,17 +16,20 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-TOKENS = 3072
-"""Tokens of a piece at most, padding included."""
+CPU_TOKENS = 3072
+"""Tokens of a piece at most, padding included: as many as fast caches hold the states of."""
+
+ACCELERATOR_TOKENS = 1 << 17
+"""The same, where only large pieces fill the device: a few for a batch."""
 
 _ENOUGH = 0.25
-"""The share of `TOKENS` from which matrix products are fast, so that a piece may end where rows get shorter."""
+"""The share of a full piece from which matrix products are fast, so that a piece may end where rows get shorter."""
 
 _SHORTER = 0.875
 """A row that is shorter than this share of the longest of its piece costs more padding than a new piece would."""
 
 
-def bucket_by_length(encoder: PreTrainedModel, tokens: int = TOKENS) -> None:
+def bucket_by_length(encoder: PreTrainedModel, tokens: int = CPU_TOKENS) -> None:
     """Let an encoder compute its batches in pieces of similar length from now on.
 
     Only the states of the last layer are returned.
@@ -47,9 +50,11 @@ def bucket_by_length(encoder: PreTrainedModel, tokens: int = TOKENS) -> None:
         # Up to the last token that counts: what stands before it, dropped or padded, keeps the others in their places.
         lengths = (attention_mask.bool() * torch.arange(1, width + 1, device=input_ids.device)).amax(dim=1).clamp(min=1)
         order = torch.argsort(lengths, descending=True, stable=True)
-        states = []
-        for rows in order.split(_piece_sizes(lengths[order].tolist(), tokens)):
-            longest = int(lengths[rows[0]])
+        falling = lengths[order].tolist()
+        states, begin = [], 0
+        for rows in order.split(_piece_sizes(falling, tokens)):
+            longest = falling[begin]
+            begin += len(rows)
             piece = {
                 key: value[rows, :longest] if isinstance(value, Tensor) and value.shape == input_ids.shape else value
                 for key, value in {"input_ids": input_ids, "attention_mask": attention_mask, **others}.items()

@@ -55,7 +55,7 @@ def merged(adapter: Path, auto_class: Any, **options: Any) -> PreTrainedModel:
         options: further options of its `from_pretrained`.
 
     Raises:
-        ValueError: the base can not be opened.
+        ValueError: the base cannot be opened.
     """
     require_sound(adapter)
     base = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
@@ -64,7 +64,5 @@ def merged(adapter: Path, auto_class: Any, **options: Any) -> PreTrainedModel:
             base, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options
         )
     except LOADING_ERRORS as error:
-        raise ValueError(
-            f"{adapter / ADAPTER} names the base model {base}, which can not be opened: {error}"
-        ) from error
+        raise ValueError(f"{adapter / ADAPTER} names the base model {base}, which cannot be opened: {error}") from error
     return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()

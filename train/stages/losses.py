@@ -77,7 +77,7 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         gather_across_devices: take negatives from the batches of all processes; each must hold equally many pairs.
 
     Raises:
-        ValueError: an option out of its range, or a model that can not be fed in mini-batches.
+        ValueError: an option out of its range, or a model that cannot be fed in mini-batches.
     """
 
     model: Any
@@ -104,7 +104,7 @@ class HardNegativeContrastiveLoss(CachedLossMixin, nn.Module):
         if anchor_chunk_size < 1:
             raise ValueError(f"anchor_chunk_size must be at least 1, not {anchor_chunk_size}")
         if mini_batch_size is not None and has_static_embedding_input(model):
-            raise ValueError("a StaticEmbedding can not be fed in mini-batches: set mini_batch_size to None")
+            raise ValueError("a StaticEmbedding cannot be fed in mini-batches: set mini_batch_size to None")
         self.model = model
         self.temperature = temperature
         self.gamma = gamma

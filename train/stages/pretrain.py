@@ -12,7 +12,6 @@ evaluation does not advance the generators that training uses. The evaluation lo
 for any batch size and number of devices.
 """
 
-import dataclasses
 import hashlib
 import math
 import re
@@ -25,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from open_codesage.modeling import CodeSageConfig, CodeSageForMaskedLM
+from open_codesage.modeling.attention_codesage import takes_listed
 from open_codesage.tokenization.languages import resolve_language
 from open_codesage.tokenization.tokenizer import forget_calls
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from transformers import (
     AutoTokenizer,
     EvalPrediction,
     IntervalStrategy,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Trainer,
@@ -40,6 +41,7 @@ from transformers import (
     set_seed,
 )
 
+from ..common.config import deciding
 from ..common.console import say
 from ..common.fingerprint import digest
 from ..common.model_folder import require_sound_tokenizer
@@ -50,7 +52,7 @@ from ..corpus.corpus import Corpus
 from ..corpus.mixture import limit_languages, mix_languages
 from .callbacks.preemption import Preemption
 from .callbacks.stopping import require_finite
-from .callbacks.throughput import measured_peak, training_flops
+from .callbacks.throughput import measured_peak, work
 from .configs import PretrainConfig
 from .data.masking import IdentifierMaskingCollator
 from .data.masks import IGNORED
@@ -60,14 +62,7 @@ from .pretrain_native import COLUMNS as TEXT_COLUMNS
 from .pretrain_native import initial_native_model, is_native, masked_lm_loss, text_collator
 from .run import SealedCheckpoints, begin_run, record, speaker
 from .starting_point import local_folder
-from .trainer import UNBOUNDED, UndisturbedTraining, length_of, timekeepers, trainer_arguments
-
-# What may change between an interruption and its continuation: it does not change what is learnt.
-FREE = {
-    "output", "shards", "resume", "save_steps", "eval_steps", "eval_rows", "logging_steps", "num_workers",
-    "device_batch_size", "compile",
-}  # fmt: skip
-
+from .trainer import UNBOUNDED, CountedTraining, UndisturbedTraining, length_of, timekeepers, trainer_arguments
 
 EVALUATION_SEED = 0
 """Evaluations have the masks of the paper, the same in every run, so that runs with other masks can be compared."""
@@ -79,7 +74,7 @@ COMPUTED = {
 }  # fmt: skip
 
 
-class DenoisingTrainer(UndisturbedTraining, Trainer):
+class DenoisingTrainer(CountedTraining, UndisturbedTraining, Trainer):
     """The Trainer with exact evaluation losses, exact counts of model FLOPs, and its rows in the order of the dataset.
 
     Args:
@@ -128,13 +123,17 @@ class DenoisingTrainer(UndisturbedTraining, Trainer):
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> float:
         """Count as the MFU is defined, not by the size of the padded batch."""
-        return training_flops(self.model.config, inputs)
+        return self.count(work(inputs))
+
+    @property
+    def counted_config(self) -> PreTrainedConfig:
+        """Configuration of the encoder."""
+        return self.model.config
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log with the epoch of the data; the dataset is one long stream, of which the Trainer sees a single epoch."""
         require_finite(logs, self.state.global_step)
         self.state.epoch = self.state.global_step * self.get_total_train_batch_size(self.args) / self.rows
-        # Given the start time, the Trainer would add its own tokens per second, evaluation and saving included.
         super().log(logs)
 
 
@@ -173,11 +172,14 @@ def _train(
             files["train"] = limit_languages(files["train"], config.max_megabytes, config.seed)
         files["train"] = mix_languages(files["train"], config.language_exponent, config.seed)
     native = is_native(config.init_from)
+    if native and config.fixed_shapes:
+        raise ValueError("fixed_shapes is for our own encoder, not for one that others have made: leave it out")
     model = initial_native_model(config, tokenizer, report) if native else initial_model(config, tokenizer)
     if config.steps == 0:
         if args.should_save:
             _write_untrained(model, tokenizer, run)
         return
+    model.set_attn_implementation(config.attention)
     model.get_input_embeddings().requires_grad_(not config.freeze_token_embeddings)
     if config.head_only:
         if not native:
@@ -207,6 +209,10 @@ def _train(
         f"{length_of(config, args.max_steps)} of {config.batch_size} rows, "
         f"peak {peak / 1e9:,.0f} GFLOP/s x {args.world_size}"
     )
+    if config.fixed_shapes:
+        dtype = torch.bfloat16 if config.bf16 else torch.float32
+        kernel = takes_listed(model.config, args.device, dtype, training=True)
+        report(f"Stage I: documents are told apart by {'a kernel for variable lengths' if kernel else 'masks'}")
     preemption = Preemption()
     callbacks = timekeepers(config, peak * args.world_size, preemption)
     trainer = DenoisingTrainer(
@@ -231,7 +237,7 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
     settled = {
         "torch_compile": config.compile,
         "train_sampling_strategy": "sequential",
-        "include_num_input_tokens_seen": "non_padding",
+        "include_num_input_tokens_seen": "no",
         "remove_unused_columns": False,
         "label_names": ["labels"],
     }
@@ -249,7 +255,7 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
 
 def _settings(config: PretrainConfig) -> dict[str, Any]:
     """Everything that the result depends on. Data count by their contents, wherever they lie."""
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE}
+    settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("files/*.parquet")), config.corpus / "held_out.json")
     settings["tokenizer"] = digest(config.tokenizer / "tokenizer.json")
     if config.init_from is not None:
@@ -292,15 +298,14 @@ def _is_new(name: str, config: PretrainConfig) -> bool:
     return block is not None and int(block[1]) >= before
 
 
-def _rows_folder(config: PretrainConfig, run: Run) -> Path:
-    """Return the folder for rows of this origin."""
+def _rows_origin(config: PretrainConfig, run: Run) -> str:
+    """Return a hash of what the rows come from, without reading the corpus again."""
     origin = [run.settings[key] for key in ("corpus", "languages", "tokenizer", "max_length")]
     if config.language_exponent != 1:
         origin += [config.language_exponent, config.seed]
     if config.max_megabytes is not None:
         origin += [config.max_megabytes, config.seed, "limited"]
-    name = hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
-    return (config.shards or run.folder / "shards") / name
+    return hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
 
 
 def _prepared(
@@ -310,8 +315,9 @@ def _prepared(
 
     Files are parsed in processes of their own: one that crashes or hangs a parser costs only its identifiers.
     """
-    folder = _rows_folder(config, run) / split
-    return prepare_shards(files[split], tokenizer, config.max_length, folder, max(1, config.num_workers))
+    origin = _rows_origin(config, run)
+    folder = (config.shards or run.folder / "shards") / origin / split
+    return prepare_shards(files[split], tokenizer, config.max_length, folder, max(1, config.num_workers), origin)
 
 
 def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, native: bool) -> Callable[[list[Any]], Any]:
@@ -327,9 +333,8 @@ def _collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, native
     if native:
         return text_collator(config, tokenizer, config.seed, **masks)
     # Compiled code is made for one shape.
-    return IdentifierMaskingCollator(
-        tokenizer, seed=config.seed, length=config.max_length if config.compile else None, **masks
-    )
+    length = config.max_length if config.compile or config.fixed_shapes else None
+    return IdentifierMaskingCollator(tokenizer, config.seed, length=length, listed=config.fixed_shapes, **masks)
 
 
 def _evaluation_collators(

@@ -53,7 +53,7 @@ def initial_native_model(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     except LOADING_ERRORS as error:
-        raise ValueError(f"{config.init_from} can not be opened as a masked language model: {error}") from error
+        raise ValueError(f"{config.init_from} cannot be opened as a masked language model: {error}") from error
     inner = f"{model.base_model_prefix}."
     if missing := sorted(name for name in info["missing_keys"] if name.startswith(inner)):
         raise ValueError(f"{config.init_from} has no weights for {', '.join(missing[:8])}")

@@ -4,7 +4,7 @@ Contract: a stage that holds its `Run` calls `begin_run` to learn from which che
 `SealedCheckpoints` to its trainer, and records by `record` what its model folder is to tell.
 
 Invariants: a checkpoint is used only if it is sealed, that is, if it has the list of its files that is written after
-everything else, and every file still has its length. A run goes on only under the settings that it began with.
+everything else, and every file still has its length. A run resumes only under the settings that it began with.
 """
 
 import os
@@ -29,7 +29,7 @@ BUDGET = {"max_minutes", "decay_share"}
 
 
 class SealedCheckpoints(TrainerCallback):
-    """Seals every checkpoint that the trainer saves, and mends two things about resuming.
+    """Seals every checkpoint that the trainer saves, and fixes two bugs of resuming.
 
     A log at every save empties the trainer's running mean of the loss, which is not part of a checkpoint: without it
     the first mean after a resumption would be taken over fewer steps than in a run that was never stopped. And the

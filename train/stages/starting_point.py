@@ -79,7 +79,7 @@ def open_starting_point(
             head = Pooling(transformer.get_embedding_dimension(), pooling or "mean")
             model = SentenceTransformer(modules=[transformer, head])
     except LOADING_ERRORS as error:
-        raise ValueError(f"{source} can not be opened as an encoder: {error}") from error
+        raise ValueError(f"{source} cannot be opened as an encoder: {error}") from error
     if len(model) < 2 or not isinstance(model[0], Transformer) or not isinstance(model[1], Pooling):
         found = ", ".join(type(module).__name__ for module in model)
         raise ValueError(f"{source} is {found}: Stage II trains an encoder with a pooling of its token states")

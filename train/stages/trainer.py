@@ -1,9 +1,10 @@
 """What our trainers share: their arguments, and what they do differently from their libraries.
 
-Contract: a stage makes its arguments by `trainer_arguments`. `UndisturbedTraining` goes before a Trainer class in the
-bases of another; `SentenceTrainer` is the sentence-transformers trainer with it.
+Contract: a stage makes its arguments by `trainer_arguments`. `UndisturbedTraining` and `CountedTraining` go before a
+Trainer class in the bases of another; `SentenceTrainer` is the sentence-transformers trainer with the first.
 
-Invariant: when and how often a model is evaluated does not change what it learns.
+Invariant: when and how often a model is evaluated does not change what it learns. Counting makes no step wait for the
+device.
 """
 
 import dataclasses
@@ -13,13 +14,14 @@ from typing import Any, TypeVar
 
 import torch
 from sentence_transformers import SentenceTransformerTrainer
-from transformers import TrainerCallback, TrainingArguments
+from torch import Tensor
+from transformers import PreTrainedConfig, TrainerCallback, TrainingArguments
 
 from ..common.disk import require_space
 from ..common.output import run_folder
 from .callbacks.clock import Clock
 from .callbacks.preemption import Preemption
-from .callbacks.throughput import Throughput
+from .callbacks.throughput import Throughput, training_flops
 from .configs import ContrastConfig, PretrainConfig
 
 
@@ -40,6 +42,43 @@ class UndisturbedTraining:
             needed = sum(tensor.numel() * tensor.element_size() for tensor in held)
             require_space(Path(trainer.args.output_dir), needed, "A checkpoint")
         super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
+
+
+class CountedTraining:
+    """A Trainer that counts tokens and model FLOPs on the device, and reads them where it logs or saves.
+
+    `floating_point_ops` has to give what `count` returns. The Trainer's own count of tokens must be off, since it asks
+    the device in every step (`include_num_input_tokens_seen="no"`).
+    """
+
+    _work: Tensor | None = None
+
+    def count(self, work: Tensor) -> float:
+        """Add the work of a batch, [3] of int64; see `throughput.work`.
+
+        Returns:
+            0, the operations that the Trainer is to add now.
+        """
+        self._work = work if self._work is None else self._work + work
+        return 0.0
+
+    def store_flos(self) -> None:
+        """Bring `num_input_tokens_seen` and `total_flos` up to date; the Trainer calls this before it logs or saves."""
+        trainer: Any = self
+        if self._work is not None:
+            counted, self._work = self._work, None
+            trainer.state.num_input_tokens_seen += int(trainer.accelerator.gather(counted[:1]).sum())
+            trainer.current_flos += training_flops(self.counted_config, counted.tolist())
+        super().store_flos()  # type: ignore[misc]
+
+    @property
+    def counted_config(self) -> PreTrainedConfig:
+        """Configuration of the encoder whose work is counted."""
+        raise NotImplementedError
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log without the Trainer's own tokens per second, which include evaluation and saving."""
+        super().log(logs)  # type: ignore[misc]
 
 
 class SentenceTrainer(UndisturbedTraining, SentenceTransformerTrainer):

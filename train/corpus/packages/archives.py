@@ -64,7 +64,7 @@ Skipped = tuple[str, Reason]
 
 
 class DamagedArchive(ValueError):
-    """An archive that can not be read, or that unpacks to more than is taken; the message tells."""
+    """An archive that cannot be read, or that unpacks to more than is taken; the message tells."""
 
 
 class _Member(NamedTuple):
@@ -93,7 +93,7 @@ def read_package(
         limits: what reading it may cost.
 
     Raises:
-        DamagedArchive: an archive can not be read.
+        DamagedArchive: an archive cannot be read.
     """
     told = _Reading(downloaded, max_bytes, limits)
     try:

@@ -10,7 +10,6 @@ texts are never in memory together; what is held of a text is its digest and, fo
 """
 
 import csv
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset
 
+from ...common.randomness import draw
 from ..corpus import FILE_COLUMNS, FUNCTION_COLUMNS, PartWriter, read_parts
 from ..writer import LanguageCounts
 from .harvest import PROVENANCE, Harvested
@@ -207,13 +207,9 @@ def _cut_packages(
             limit = lower
         for owner in np.flatnonzero(sizes > limit):
             own = rows[owners == owner]
-            order = sorted(own, key=lambda row: (not paired[row], _digest(str(files["path"][row]))))
+            order = sorted(own, key=lambda row: (not paired[row], draw(str(files["path"][row]), 64)))
             surplus = np.cumsum(files["size"][order]) > limit
             files.reasons[np.array(order)[surplus]] = "over_package_share"
-
-
-def _digest(path: str) -> bytes:
-    return hashlib.blake2b(path.encode()).digest()
 
 
 def _count(

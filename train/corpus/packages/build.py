@@ -2,7 +2,7 @@
 
 Contract: `main(config)` writes the folder that `corpus.Corpus` reads, with `packages.yaml`, a recipe that names the
 versions that were got, `report.json`, `report.md` with its plots, and `contamination.tsv`. Downloaded packages stay in
-the cache. An interrupted run goes on at the package where it was: what is finished lies in a hidden folder beside the
+the cache. An interrupted run resumes at the package where it was: what is finished lies in a hidden folder beside the
 output until the corpus is whole.
 
 Invariant: the corpus depends on the packages in the cache, the evaluation sets and the config only, not on the number
@@ -83,7 +83,7 @@ def main(config: CorpusConfig) -> Path:
         The folder, `config.output`.
 
     Raises:
-        ValueError: the output is there already; the recipe can not be read, no package of it is selected, or none came;
+        ValueError: the output is there already; the recipe cannot be read, no package of it is selected, or none came;
             no package is held out; a library is missing.
     """
     if missing := [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]:

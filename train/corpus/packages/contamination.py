@@ -6,7 +6,7 @@ same code but for white space, and from `THRESHOLD` on it is a near-duplicate. A
 in a file, documented or not; a function is found in a larger reference, too.
 
 Shingles that stand in many references (loops, the frames of programs) tell nothing and are left out. A reference with
-fewer than `FEWEST` others can not be told from any other code, and is not looked for.
+fewer than `FEWEST` others cannot be distinguished from any other code, and is not looked for.
 """
 
 import gzip

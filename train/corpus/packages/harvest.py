@@ -2,13 +2,12 @@
 
 Contract: `harvest` reads the packages one after another, hands their files to worker processes and writes, for each
 package, `files/` and `functions/` (Parquet, in the order of the package) and `counts.json`. A package whose folder is
-there is not read again, so that a killed run goes on at the package where it was. `Harvested` opens one.
+there is not read again, so that a killed run resumes at the package where it was. `Harvested` opens one.
 
 Invariants: what a package gives depends on the package and the rules only. Memory holds some files a worker and the
 rows of one part, however large the package is.
 """
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -22,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...common.output import new_folder
+from ...common.randomness import draw
 from ...common.workers import Loss, in_batches, map_in_workers
 from ..corpus import FILE_COLUMNS, FUNCTION_COLUMNS, PartWriter
 from ..examine import Extracted, digest, examine
@@ -163,7 +163,7 @@ def _load(path: Path) -> References:
 
 def _is_in_share(path: str, share: float) -> bool:
     """A choice that depends on the path only."""
-    return int.from_bytes(hashlib.blake2b(path.encode(errors="replace"), digest_size=8).digest()) < share * 2**64
+    return draw(path) < share * 2**64
 
 
 def _lost(file: SourceFile, reason: Loss) -> Outcome:

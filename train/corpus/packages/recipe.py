@@ -76,7 +76,7 @@ def read_packages(path: Path) -> list[Package]:
     """Read a recipe.
 
     Raises:
-        ConfigError: the file can not be read, has no packages, an unknown field, a value that does not fit, or the same
+        ConfigError: the file cannot be read, has no packages, an unknown field, a value that does not fit, or the same
             package twice.
     """
     recipe = read_recipe(path)

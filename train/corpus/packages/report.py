@@ -6,7 +6,6 @@ pairs of every language, and the plots beside them. Every figure comes from the 
 Invariant: the same corpus gives the same text; which pairs and files are drawn depends on their paths only.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,9 @@ import pyarrow.dataset
 from open_codesage.tokenization.identifiers import find_identifiers
 from open_codesage.tokenization.source import Unparsable
 
+from ...common.markdown import cell, table
+from ...common.plotting import pyplot, save
+from ...common.randomness import draw
 from .similarity import tokens
 
 PAIRS = 20
@@ -62,7 +64,7 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "## Languages"
     yield ""
-    yield from _table(
+    yield from table(
         ["language", "packages", "files", "MB", "tokens (words and signs)", "identifiers", "functions", "documented",
          "pairs", "held out"],
         [
@@ -96,7 +98,7 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
     if all("unread" in counts for counts in languages.values()):  # not in reports of before
         yield "What the parser could not read of the files that stayed:"
         yield ""
-        yield from _table(
+        yield from table(
             ["language", "regions", "kB", "share of the text"],
             [
                 [name, c["unread"], f"{c['unread_bytes'] / 1e3:.1f}", f"{c['unread_bytes'] / max(1, c['bytes']):.2%}"]
@@ -106,7 +108,7 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     yield "What was cut out of the files that stayed:"
     yield ""
-    yield from _table(
+    yield from table(
         ["language", "files with a licence header", "e-mail addresses"],
         [[name, c["headers"], c["addresses"]] for name, c in languages.items()],
     )
@@ -115,7 +117,7 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "## Lengths"
     yield ""
-    yield from _table(
+    yield from table(
         ["language", *(f"{title}: median (5 to 95 %)" for title in _LENGTHS.values())],
         [
             [name, *("{1:,.0f} ({0:,.0f} to {2:,.0f})".format(*c["lengths"][key]) for key in _LENGTHS)]
@@ -127,7 +129,7 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "## Packages"
     yield ""
-    yield from _table(
+    yield from table(
         ["package", "version", "licence", "language", "files", "MB", "pairs", "held out"],
         [
             [r["unit"], r["version"], r["licence"], r["language"], r["files"], f"{r['bytes'] / 1e6:.2f}", r["pairs"],
@@ -144,7 +146,7 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
             yield ""
             yield f"{title}:"
             yield ""
-            yield from (f"- {unit}{f': {_cell(reason)}' if reason else ''}" for unit, reason in units.items())
+            yield from (f"- {unit}{f': {cell(reason)}' if reason else ''}" for unit, reason in units.items())
 
 
 def _removed(counts: Mapping[str, Any]) -> dict[str, int]:
@@ -160,21 +162,10 @@ def _removed(counts: Mapping[str, Any]) -> dict[str, int]:
 def _reasons(languages: Mapping[str, Mapping[str, Any]], field: str) -> Iterator[str]:
     """A table of counts by reason and language."""
     reasons = sorted({reason for counts in languages.values() for reason in counts[field]})
-    yield from _table(
+    yield from table(
         ["reason", *languages],
         [[reason, *(counts[field].get(reason, 0) for counts in languages.values())] for reason in reasons],
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "|".join("---" if number == 0 else "---:" for number in range(len(head))) + "|"
-    for row in rows:
-        yield f"| {' | '.join(f'{cell:,}' if isinstance(cell, int) else _cell(cell) for cell in row)} |"
-
-
-def _cell(text: Any) -> str:
-    return " ".join(str(text).split()).replace("|", r"\|")
 
 
 def _pairs(folder: Path, languages: Mapping[str, Any]) -> Iterator[str]:
@@ -183,7 +174,7 @@ def _pairs(folder: Path, languages: Mapping[str, Any]) -> Iterator[str]:
     for language in languages:
         table = _rows(folder, "functions", language, ["path", "start_line", "summary", "code", "licence", "version"])
         keys = zip(table["path"].to_pylist(), table["start_line"].to_pylist(), strict=True)
-        chosen = sorted(range(table.num_rows), key=dict(enumerate(_draw(f"{a}:{b}") for a, b in keys)).__getitem__)
+        chosen = sorted(range(table.num_rows), key=dict(enumerate(draw(f"{a}:{b}") for a, b in keys)).__getitem__)
         yield ""
         yield f"## {language}"
         for row in table.take(pa.array(sorted(chosen[:PAIRS]), pa.int64())).to_pylist():
@@ -192,7 +183,7 @@ def _pairs(folder: Path, languages: Mapping[str, Any]) -> Iterator[str]:
             yield ""
             yield f"{row['path']}:{row['start_line']} ({row['version']}, {row['licence']})"
             yield ""
-            yield f"> {_cell(row['summary'])}"
+            yield f"> {cell(row['summary'])}"
             yield ""
             yield "````"
             yield from shown
@@ -201,22 +192,18 @@ def _pairs(folder: Path, languages: Mapping[str, Any]) -> Iterator[str]:
             yield "````"
 
 
-def _draw(key: str) -> bytes:
-    return hashlib.blake2b(key.encode(errors="replace"), digest_size=8).digest()
-
-
 def _rows(folder: Path, kind: str, language: str, columns: Sequence[str]) -> pa.Table:
     data = pyarrow.dataset.dataset(folder / kind, format="parquet")
-    return data.to_table(columns=list(columns), filter=pyarrow.dataset.field("language") == language)
+    return data.totable(columns=list(columns), filter=pyarrow.dataset.field("language") == language)
 
 
 def _identifier_share(folder: Path, language: str) -> float:
     """Share of the words and signs of some files that are identifiers."""
     paths = _rows(folder, "files", language, ["path"])["path"].to_pylist()
-    chosen = pa.array(sorted(paths, key=_draw)[:_SAMPLED_FILES], pa.string())
+    chosen = pa.array(sorted(paths, key=draw)[:_SAMPLED_FILES], pa.string())
     data = pyarrow.dataset.dataset(folder / "files", format="parquet")
     field = pyarrow.dataset.field
-    texts = data.to_table(columns=["text"], filter=(field("language") == language) & field("path").isin(chosen))["text"]
+    texts = data.totable(columns=["text"], filter=(field("language") == language) & field("path").isin(chosen))["text"]
     found = words = 0
     for text in texts.to_pylist():
         try:
@@ -244,12 +231,9 @@ def _quantiles(values: pa.ChunkedArray) -> list[float]:
 
 
 def _plot(folder: Path, languages: Mapping[str, Mapping[str, Any]]) -> None:
-    import matplotlib
     import numpy as np
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
     names = list(languages)
     places = np.arange(len(names))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
@@ -263,12 +247,12 @@ def _plot(folder: Path, languages: Mapping[str, Mapping[str, Any]]) -> None:
     for axes in (left, right):
         axes.set_yticks(places, names)
         axes.invert_yaxis()
-    _save(figure, folder / "sizes.png")
+    save(figure, folder / "sizes.png")
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     _stack(left, {name: {"stays": c["files"], **c["skipped"]} for name, c in languages.items()}, "files")
     _stack(right, {name: {"stays": c["pairs"], **_removed(c)} for name, c in languages.items()}, "documented functions")
-    _save(figure, folder / "filters.png")
+    save(figure, folder / "filters.png")
 
     figure, axes = plt.subplots(1, len(_LENGTHS), figsize=(13, 3.8), layout="constrained")
     for plot, (key, title) in zip(axes, _LENGTHS.items(), strict=True):
@@ -281,7 +265,7 @@ def _plot(folder: Path, languages: Mapping[str, Mapping[str, Any]]) -> None:
         plot.set_xlabel(title)
         plot.set_ylabel("density over the logarithm")
     axes[-1].legend(fontsize="small")
-    _save(figure, folder / "lengths.png")
+    save(figure, folder / "lengths.png")
 
 
 def _stack(axes: Any, counts: Mapping[str, Mapping[str, int]], title: str) -> None:
@@ -303,10 +287,3 @@ def _stack(axes: Any, counts: Mapping[str, Mapping[str, int]], title: str) -> No
     axes.set_xlabel(f"share of {title}")
     axes.invert_yaxis()
     axes.legend(fontsize="x-small", bbox_to_anchor=(1, 1))
-
-
-def _save(figure: Any, path: Path) -> None:
-    from matplotlib import pyplot as plt
-
-    figure.savefig(path, dpi=100)
-    plt.close(figure)

@@ -3,7 +3,7 @@
 Contract: `main(config)` does the cells of a recipe for every seed, one after the other; with `cell` or `part` only
 some, for array jobs that share the output folder. Every cell's figures lie in `OUTPUT/cells`, the folders of its steps
 in `OUTPUT/steps`, and `OUTPUT/summary.json`, `summary.md` and plots sum up whatever is finished, and say what is
-missing. Started again, the command goes on where it was.
+missing. Started again, the command resumes where it was.
 
 Invariants: the parts I/N together are the grid, each cell in exactly one. No training sees an evaluation set.
 """
@@ -69,7 +69,7 @@ def main(config: AblateConfig) -> Path:
         The output folder.
 
     Raises:
-        ValueError: the recipe, a part, a set or the corpus can not be used; the message says what to do.
+        ValueError: the recipe, a part, a set or the corpus cannot be used; the message says what to do.
     """
     grid = read_grid(config.recipe)
     everything = jobs(grid, config.seeds or grid.seeds)

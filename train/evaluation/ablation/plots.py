@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.console import say
+from ...common.plotting import pyplot, save
 
 
 def write_plots(summary: Mapping[str, Any], output: Path) -> None:
@@ -16,17 +17,14 @@ def write_plots(summary: Mapping[str, Any], output: Path) -> None:
     if not summary["rows"]:
         return
     try:
-        import matplotlib
-    except ImportError:
-        say("no plot: pip install 'open-codesage[corpus]' brings matplotlib")
+        plt = pyplot()
+    except ValueError as error:
+        say(f"no plot: {error}")
         return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     columns = summary["columns"]
     rows = 2 if summary["paper"] else 1
     lines = summary["axis"] is not None
-    figure, panels = pyplot.subplots(
+    figure, panels = plt.subplots(
         rows, len(columns), figsize=(4 * len(columns), 3.6 * rows), squeeze=False, layout="constrained"
     )
     for panel, column in zip(panels[0], columns, strict=True):
@@ -41,8 +39,7 @@ def write_plots(summary: Mapping[str, Any], output: Path) -> None:
         for panel, column in zip(panels[1], columns, strict=True):
             _paper(panel, summary["paper"]["rows"], column)
         panels[1][0].set_ylabel("paper, %")
-    figure.savefig(output / "summary.png", dpi=80)
-    pyplot.close(figure)
+    save(figure, output / "summary.png", dpi=80)
 
 
 def _bars(panel: Any, rows: Sequence[Mapping[str, Any]], column: str) -> None:

@@ -1,14 +1,13 @@
 """The work of a grid: steps that several cells share, done once, and the figures of a cell.
 
-Contract: `run_step(step)` makes the step's folder unless it is there; `run_cell` does the steps of a cell, measures its
-model and writes `<cell>.seed<seed>.json`, with what the figures depend on. Either may be killed at any time, and done
-again: finished steps stand, and a training goes on from its newest checkpoint.
+Contract: `run_step(step)` makes the step's folder, named by a hash of its settings, unless it exists; `run_cell` does
+the steps of a cell, measures its model and writes `<cell>.seed<seed>.json`, with what the figures depend on. Either may
+be killed at any time, and done again: finished steps stay, and a training resumes from its newest checkpoint.
 
 Invariant: of several processes that want the same step, on machines that share a file system, one does it and the
 others wait.
 """
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -17,10 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from ...common.console import say
-from ...common.output import run_folder, write_json
+from ...common.output import owned, run_folder, write_json
 from ...corpus import sample
 from ...stages import contrast, pretrain, tokenizer
 from .grid import Cell, Grid, Step
@@ -29,21 +26,12 @@ from .measure import Measurer, fingerprint
 
 def run_step(step: Step, keep_checkpoints: bool = False) -> None:
     """Do a step unless its folder is there; checkpoints of a finished training go, unless they are to be measured."""
-    home = step.folder.parent
-    home.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as held:
-        held.enter_context(FileLock(home / f"{step.folder.name}.lock"))
+    with owned(step.folder, wait=True):
         if step.folder.is_dir():
             return
-        rows = getattr(step.config, "shards", None)
-        if rows is not None and not (rows / "ready").is_file():
-            # The first training on these rows prepares them.
-            held.enter_context(FileLock(home / f"{rows.name}.lock"))
         say(f"[{step.folder.name}] started")
         begin = time.perf_counter()
         _action(step)(step.config)
-        if rows is not None and rows.is_dir():
-            (rows / "ready").touch()
         if not keep_checkpoints:
             shutil.rmtree(run_folder(step.folder), ignore_errors=True)
         say(f"[{step.folder.name}] finished in {time.perf_counter() - begin:.0f} s")

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ...common.console import say
+from ...common.markdown import table
 from ...common.output import write_json
 from .grid import Column, Grid, Job, cell_file
 
@@ -71,12 +72,12 @@ def summarise(grid: Grid, everything: Sequence[Job], output: Path) -> dict[str, 
         "seeds": sorted({seed for _, _, seed in everything}),
         "finished": len(everything) - len(missing),
         "missing": missing,
-        "paper": paper_table(grid.paper) if grid.paper else None,
+        "paper": papertable(grid.paper) if grid.paper else None,
         "rows": sorted(rows.values(), key=lambda row: order[row["cell"]]),
     }
 
 
-def paper_table(name: str) -> dict[str, Any] | None:
+def papertable(name: str) -> dict[str, Any] | None:
     """The paper's figures for a study, or None: `source`, and `rows` of `cell`, `model` and `figures`."""
     return yaml.safe_load(PAPER.read_text(encoding="utf-8")).get(name)
 
@@ -87,7 +88,7 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
     if summary["missing"]:
         lines += [f"Missing, {len(summary['missing'])}: {'; '.join(summary['missing'])}.", ""]
     axis = [summary["axis"]] if summary["axis"] else []
-    lines += _table(
+    lines += table(
         [*(["cell"] if not axis else ["series", *axis]), "seeds", *summary["columns"]],
         [
             [
@@ -103,7 +104,7 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
     if paper := summary["paper"]:
         names = list(dict.fromkeys(name for row in paper["rows"] for name in row["figures"]))
         lines += ["", f"## The paper ({paper['source']})", ""]
-        lines += _table(
+        lines += table(
             ["cell", "model", *names],
             [
                 [row["cell"], str(row["model"]), *(_plain(row["figures"].get(name)) for name in names)]
@@ -139,7 +140,3 @@ def _spread(values: Mapping[str, float]) -> dict[str, Any]:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains open-codesage-nano: bash train.sh CORPUS FOLDER. Started again, it goes on where it was stopped.
+# Trains open-codesage-nano: bash train.sh CORPUS FOLDER. Started again, it resumes where it was stopped.
 # CORPUS: `open-codesage corpus train/recipes/corpus.yaml --output CORPUS --decontaminate EVALUATION_SETS`.
 set -euo pipefail
 recipes=$(cd "$(dirname "$0")" && pwd)

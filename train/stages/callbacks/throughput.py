@@ -1,15 +1,15 @@
 """How fast a training runs: tokens per second, and the share of the device's peak that goes into the model (MFU).
 
 Contract: `Throughput` is a trainer callback that adds `tokens_per_second`, `mfu` and `train_seconds` to every log entry
-of the training loss. It takes the counts from the trainer's state, so the trainer must be told to count the tokens that
-are not padding (`include_num_input_tokens_seen="non_padding"`) and to count model FLOPs with `training_flops`
-(`Trainer.floating_point_ops`). Both counts are summed over devices there, and survive a resumption.
+of the training loss. It takes the counts from the trainer's state: the tokens that are not padding
+(`num_input_tokens_seen`) and model FLOPs (`total_flos`), as `CountedTraining` keeps them. Both are summed over devices
+there, and survive a resumption.
 
 Invariant: the time is that of training steps, the waiting for data included, evaluation and saving excluded.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,8 +17,30 @@ from torch import Tensor
 from transformers import PreTrainedConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
-def training_flops(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> float:
-    """Count the floating-point operations that one forward and one backward pass over a batch need.
+def work(inputs: Mapping[str, Tensor]) -> Tensor:
+    """Count what a batch asks for, on its device, without waiting for it.
+
+    Args:
+        inputs: input_ids [B, T] and, where given, attention_mask [B, T] (1 at tokens), position_ids [B, T] (restarting
+            at 0 in each document; without them a row is one document), labels [B, T] (-100 where there is none).
+
+    Returns:
+        The number of tokens, the sum of the squared lengths of the documents, and the number of labels; [3], int64.
+    """
+    ids = inputs["input_ids"]
+    mask = inputs.get("attention_mask", torch.ones_like(ids))
+    lengths = mask.sum(dim=1)
+    if "position_ids" in inputs:
+        # A document of n tokens has the positions 0 to n - 1: twice their sum, plus n, is n squared.
+        squared = 2 * (inputs["position_ids"] * mask).sum() + lengths.sum()
+    else:
+        squared = lengths.square().sum()
+    labelled = (inputs["labels"] != -100).sum() if "labels" in inputs else torch.zeros_like(squared)
+    return torch.stack([lengths.sum(), squared, labelled])
+
+
+def training_flops(config: PreTrainedConfig, work: Sequence[int]) -> float:
+    """Count the floating-point operations that one forward and one backward pass need.
 
     A multiplication and an addition are two operations, and the backward pass needs twice the forward pass:
 
@@ -31,22 +53,12 @@ def training_flops(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> fl
 
     Args:
         config: the model's configuration.
-        inputs: input_ids [B, T] and, where given, attention_mask [B, T] (1 at tokens), position_ids [B, T] (restarting
-            at 0 in each document; without them a row is one document), labels [B, T] (-100 where there is none).
+        work: tokens, squares and labels, as `work` counts them.
 
     Returns:
         The number of operations.
     """
-    ids = inputs["input_ids"]
-    mask = inputs.get("attention_mask", torch.ones_like(ids))
-    lengths = mask.sum(dim=1)
-    if "position_ids" in inputs:
-        # A document of n tokens has the positions 0 to n - 1: twice their sum, plus n, is n squared.
-        squared = 2 * (inputs["position_ids"] * mask).sum() + lengths.sum()
-    else:
-        squared = lengths.square().sum()
-    labelled = (inputs["labels"] != -100).sum() if "labels" in inputs else torch.zeros_like(squared)
-    tokens, squares, labels = torch.stack([lengths.sum(), squared, labelled]).tolist()
+    tokens, squares, labels = work
     hidden, layers = config.hidden_size, config.num_hidden_layers
     blocks = 2.0 * tokens * layers * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
     attention = 4.0 * layers * hidden * squares

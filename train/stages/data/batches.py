@@ -1,4 +1,4 @@
-"""What a batch of Stage II is: which pairs stand in it, and which form of their summary and code.
+"""Builds the batches of Stage II: chooses the pairs, and the form of each summary and function.
 
 Contract: `PairBatchSampler` is a batch sampler and `PairCollator` a data collator of the sentence-transformers trainer,
 for a dataset with the text columns summary, nameless_summary, documentation, code and hard_positive, and language.
@@ -9,11 +9,12 @@ Invariants of every *global* batch, that is of the consecutive batches that the 
 * no two of its pairs have the same summary, the same code or the same hard positive: what is equal is no negative;
 * it is full. How many batches an epoch has is the same in every epoch, so that a step number says what was seen.
 
-The batches of an epoch are a function of the data, the seed and the epoch; the form of a row is one of the seed and the
-row.
+The batches of an epoch are a function of the data, the seed and the epoch; the form of a row is one of the seed, the
+epoch and the row.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.util.distributed import get_world_size
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from ...common.randomness import Words, derive, permutation
 from .forms import as_question, without_identifiers
@@ -84,7 +86,7 @@ class PairBatchSampler(DefaultBatchSampler):
         left_out: languages with too few different pairs for one batch, and their numbers of pairs.
 
     Raises:
-        ValueError: the dataset has no language column though languages are to be kept apart, or can not fill one batch.
+        ValueError: the dataset has no language column though languages are to be kept apart, or cannot fill one batch.
     """
 
     def __init__(
@@ -213,11 +215,13 @@ class PairCollator:
         code_max_length: tokens to which code is cut.
         hard_positive_share: share of rows whose code side is the hard positive; the paper has 1.
         seed: seed of this choice and of the next ones.
+        epoch: which pass over the data this is; a row's forms are drawn anew in each.
         name_mask_share: share of rows whose text side is the nameless summary.
         documentation_share: share of rows whose text side is the whole documentation, of which the summary is a part.
         dropout_pairs: the text side is the code side once more, for an encoder whose dropout tells them apart.
         question_share: share of rows whose text, whichever it is, is put as a question, see `forms.as_question`.
         obfuscated_share: share of rows whose code, whichever it is, loses the names its author chose.
+        unimodal_share: share of rows whose text is the whole code without those names; the code side keeps them.
         teacher: gives a teacher's vectors of some texts and codes, as `TeacherVectors` does.
         text_prompt: what the model puts before a query, and so before every text here.
         code_prompt: what it puts before a document.
@@ -233,6 +237,8 @@ class PairCollator:
     dropout_pairs: bool = False
     question_share: float = 0.0
     obfuscated_share: float = 0.0
+    unimodal_share: float = 0.0
+    epoch: int = 0
     teacher: Callable[[list[str], list[str]], Tensor] | None = None
     text_prompt: str = ""
     code_prompt: str = ""
@@ -240,6 +246,8 @@ class PairCollator:
 
     def __call__(self, rows: list[dict[str, str]]) -> dict[str, Any]:
         """Tokenise a batch: keys `text_*` and `code_*`, padded to the longest of each side; with a teacher `label`."""
+        if get_worker_info() is not None:  # There are as many workers as cores: no threads besides.
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
         code = [self.code(row) for row in rows], self.code_max_length
         text = code if self.dropout_pairs else ([self.text(row) for row in rows], self.text_max_length)
         label = {} if self.teacher is None else {"label": self.teacher(text[0], code[0])}
@@ -253,7 +261,9 @@ class PairCollator:
         }
 
     def text(self, row: dict[str, str]) -> str:
-        """Choose the form of a row's text, as a function of the seed and the code."""
+        """Choose the form of a row's text, as a function of the seed, the epoch and the code."""
+        if self._is_unimodal(row):
+            return without_identifiers(row["code"], row[LANGUAGE])
         if self._falls_within(self.documentation_share, row, b"documentation"):
             text = row["documentation"]
         else:
@@ -263,22 +273,25 @@ class PairCollator:
         return text
 
     def code(self, row: dict[str, str]) -> str:
-        """Choose the form of a row's code, as a function of the seed and the code."""
+        """Choose the form of a row's code, as a function of the seed, the epoch and the code."""
         code = row["hard_positive" if self._falls_within(self.hard_positive_share, row, b"code") else "code"]
-        if self._falls_within(self.obfuscated_share, row, b"obfuscated"):
+        if self._falls_within(self.obfuscated_share, row, b"obfuscated") and not self._is_unimodal(row):
             return without_identifiers(code, row[LANGUAGE])
         return code
+
+    def _is_unimodal(self, row: dict[str, str]) -> bool:
+        return self._falls_within(self.unimodal_share, row, b"unimodal")
 
     def _falls_within(self, share: float, row: dict[str, str], choice: bytes) -> bool:
         return self._draw(row, choice) < share * 2**64
 
     def _draw(self, row: dict[str, str], choice: bytes) -> int:
-        salt = self.seed.to_bytes(16, "little", signed=True)
+        salt = self.seed.to_bytes(8, "little", signed=True) + self.epoch.to_bytes(8, "little")
         key = hashlib.blake2b(row["code"].encode(), digest_size=8, salt=salt, person=choice)
         return int.from_bytes(key.digest(), "little")
 
 
-def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Tensor]:
+def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Any]:
     """Lay the tokens of a padded batch end to end, the form that the library gives to kernels of variable length.
 
     Its pooling and its cached gradients read that form, and our encoder computes each document by itself.
@@ -289,7 +302,8 @@ def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Tensor
 
     Returns:
         `input_ids`, `position_ids` (which restart at 0) and `seq_idx` (the row of each token), [1, N], and
-        `cu_seq_lens_q`, where in N each row begins and the last one ends, [B + 1].
+        `cu_seq_lens_q`, where in N each row begins and the last one ends, [B + 1], with `max_length_q`, the length of
+        the longest row, a number.
     """
     kept_BT = attention_mask_BT.bool()
     return {
@@ -297,4 +311,5 @@ def flatten(input_ids_BT: Tensor, attention_mask_BT: Tensor) -> dict[str, Tensor
         "position_ids": (kept_BT.cumsum(1) - 1)[kept_BT][None],
         "seq_idx": kept_BT.nonzero()[:, 0][None],
         "cu_seq_lens_q": F.pad(kept_BT.sum(1).cumsum(0), (1, 0)).to(torch.int32),
+        "max_length_q": int(kept_BT.sum(1).max()),
     }

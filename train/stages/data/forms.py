@@ -2,7 +2,7 @@
 
 Contract: `as_question` and `without_identifiers` give a text for a text, and the same for the same seed.
 
-Invariant: what can not be put into the form is given back as it is, so a batch never loses a row.
+Invariant: what cannot be put into the form is given back as it is, so a batch never loses a row.
 """
 
 import random

@@ -14,11 +14,54 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from ...common.randomness import derive
-from .masks import DOCUMENT, Batch, Masking, positions, require_token
+from .masks import DOCUMENT, IGNORED, Batch, Masking, positions, require_token
+
+_DOCUMENTS_PER_ROW = 8
+_FEWEST_PREDICTED = 8
+"""One position in so many is predicted, at least."""
+
+
+def documents_of(lengths: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int32]:
+    """List where the documents of a batch begin, in a list whose length seldom changes.
+
+    Args:
+        lengths: lengths of the documents, which fill the batch [D].
+        rows: rows of the batch.
+
+    Returns:
+        Their beginnings and the end of the last, [C + 1], where C is 8 for each row, or twice that, four times and so
+        on, until all find room; the rest are empty documents at the end.
+    """
+    room = rows * _DOCUMENTS_PER_ROW
+    while room < len(lengths):
+        room *= 2
+    ends = np.full(room + 1, lengths.sum(), np.int32)
+    ends[0] = 0
+    ends[1 : len(lengths) + 1] = lengths.cumsum()
+    return ends
+
+
+def positions_of(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """List the positions to predict, in a list whose length seldom changes.
+
+    Args:
+        labels: -100 at the other positions [R, L].
+
+    Returns:
+        Indices into the flattened labels [M], where M is the first of an eighth, a quarter, a half or all of them that
+        suffices; the first others fill it up. Each stands there once.
+    """
+    ignored = labels.ravel() == IGNORED
+    predicted, others = np.flatnonzero(~ignored), np.flatnonzero(ignored)
+    room = max(1, labels.size // _FEWEST_PREDICTED)
+    while room < len(predicted):
+        room = min(2 * room, labels.size)
+    return np.concatenate([predicted, others[: room - len(predicted)]])
 
 
 class IdentifierMaskingCollator:
@@ -37,6 +80,8 @@ class IdentifierMaskingCollator:
         random_share: see there.
         keep_share: see there.
         length: length of all batches; that of the longest row if not given.
+        listed: list the documents and the positions to predict, too, so that the model need not look for them, and no
+            shape depends on values: see `documents_of` and `positions_of`.
 
     Raises:
         ValueError: a share outside 0 to 1, or a tokenizer without one of the tokens.
@@ -52,19 +97,22 @@ class IdentifierMaskingCollator:
         random_share: float = 0.0,
         keep_share: float = 0.0,
         length: int | None = None,
+        listed: bool = False,
     ) -> None:
         self.masking = Masking(tokenizer, deobfuscation_share, mask_rate, identifier_share, random_share, keep_share)
         require_token(tokenizer, "eos_token")
         self.end_id = tokenizer.eos_token_id
         self.seed = seed
         self.length = length
+        self.listed = listed
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Mask and pad a batch.
 
         Returns:
             int64 tensors [rows, length]: `input_ids`, `attention_mask` (0 for padding), `position_ids` (from 0 in each
-            document) and `labels` (the original id of a chosen token, elsewhere -100).
+            document) and `labels` (the original id of a chosen token, elsewhere -100). If `listed`, also
+            `cu_seq_lens_q`, `max_length_q` and `masked_lm_positions`, as `CodeSageForMaskedLM` takes them.
 
         Raises:
             ValueError: a row whose documents do not sum to its length, or that is longer than `length`.
@@ -99,13 +147,17 @@ class IdentifierMaskingCollator:
                 token_places=np.arange(length),
             )
         )
-        arrays = {
+        arrays: dict[str, npt.NDArray[Any]] = {
             "input_ids": input_ids,
             "attention_mask": real.astype(np.int64),
             "position_ids": positions(documents, tokens.shape),
             "labels": labels,
         }
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        batch: dict[str, Any] = {}
+        if self.listed:
+            arrays |= {"cu_seq_lens_q": documents_of(documents, len(rows)), "masked_lm_positions": positions_of(labels)}
+            batch["max_length_q"] = length
+        return {name: torch.from_numpy(array) for name, array in arrays.items()} | batch
 
     def _length(self, longest: int) -> int:
         if self.length is not None and longest > self.length:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
+from ...common.checks import require_share
 from ...common.randomness import Words, derive, uniform
 
 Mask = npt.NDArray[np.bool_]
@@ -100,28 +101,20 @@ class Masking:
         random_share: float = 0.0,
         keep_share: float = 0.0,
     ) -> None:
+        self.deobfuscation_share = deobfuscation_share
         self.mask_rate = mask_rate if isinstance(mask_rate, tuple) else (mask_rate, mask_rate)
-        for name, share in (
-            ("deobfuscation_share", deobfuscation_share),
-            ("mask_rate", self.mask_rate[0]),
-            ("mask_rate", self.mask_rate[1]),
-            ("identifier_share", identifier_share),
-            ("random_share", random_share),
-            ("keep_share", keep_share),
-            ("random_share + keep_share", random_share + keep_share),
-        ):
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, not {share}")
+        self.identifier_share = identifier_share
+        self.random_share = random_share
+        self.keep_share = keep_share
+        require_share(self, "deobfuscation_share", "mask_rate", "identifier_share", "random_share", "keep_share")
+        if random_share + keep_share > 1:
+            raise ValueError(f"random_share + keep_share must be at most 1, not {random_share + keep_share}")
         if self.mask_rate[0] > self.mask_rate[1]:
             raise ValueError(f"mask_rate must be a number or (lowest, highest), not {mask_rate}")
         for name in ("mask_token", "pad_token"):
             require_token(tokenizer, name)
         self.mask_id, self.pad_id = tokenizer.mask_token_id, tokenizer.pad_token_id
         self.ordinary_ids = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
-        self.deobfuscation_share = deobfuscation_share
-        self.identifier_share = identifier_share
-        self.random_share = random_share
-        self.keep_share = keep_share
 
     def obfuscates(self, document_keys: Words) -> Mask:
         """Say of which documents the identifiers are masked, if they have any [D]."""

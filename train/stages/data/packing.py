@@ -6,7 +6,7 @@ length. A document is a file, or a part of a long one cut at a line break, and e
 tokenizing is slower than an accelerator trains, masking is not: so this is stored, and masks are drawn on the fly.
 
 Invariants: the rows depend on the files, the tokenizer and `max_length` only, not on the number of processes. No token
-of a file is lost. A file that can not be parsed is kept without identifiers (random masks only), and counted by reason.
+of a file is lost. A file that cannot be parsed is kept without identifiers (random masks only), and counted by reason.
 """
 
 import dataclasses
@@ -31,7 +31,8 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ...common.console import say
-from ...common.output import new_folder
+from ...common.fingerprint import content_hash
+from ...common.run import Run
 from ...common.workers import map_in_workers
 
 Array = npt.NDArray[Any]
@@ -52,7 +53,6 @@ class ShardReport:
     """What was prepared.
 
     Attributes:
-        fingerprint: Digest of everything that the rows depend on.
         max_length: Most tokens in a row.
         files: Number of files; of these `empty_files` have no token and give no document.
         empty_files: Number of files without a token.
@@ -63,7 +63,6 @@ class ShardReport:
         unparsable: Number of files used without identifiers, by reason.
     """
 
-    fingerprint: str
     max_length: int
     files: int
     empty_files: int
@@ -85,7 +84,12 @@ class ShardReport:
 
 
 def prepare_shards(
-    files: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int, output: Path, num_proc: int = 0
+    files: datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    output: Path,
+    num_proc: int = 0,
+    origin: str | None = None,
 ) -> datasets.Dataset:
     """Prepare the rows, or open them if the same files were prepared before.
 
@@ -93,9 +97,11 @@ def prepare_shards(
         files: Source files with the columns `text` and `language`.
         tokenizer: A fast tokenizer with an end token.
         max_length: Most tokens in a row, end tokens included.
-        output: The folder to write; `read_report` reads its report. It appears only when it is complete.
+        output: The folder to write; `read_report` reads its report. It appears only when it is complete. A process that
+            finds another one preparing it waits.
         num_proc: Worker processes, in which a file that crashes or hangs a parser costs only its identifiers; 0 works
             in this process.
+        origin: What identifies the files. If None, all of their text is read for that, each time.
 
     Returns:
         The rows, memory-mapped: `input_ids` (uint16 or uint32), `identifier_ids` (uint16), `document_lengths` (uint32).
@@ -107,25 +113,32 @@ def prepare_shards(
         raise ValueError(f"the files have no column {', '.join(sorted(missing))}, only {', '.join(files.column_names)}")
     if max_length < 2:
         raise ValueError(f"max_length is {max_length}: one token and the end token need at least 2")
-    fingerprint = _fingerprint(files, tokenizer, max_length)
-    if output.is_dir() and any(output.iterdir()):
-        if read_report(output).fingerprint != fingerprint:
-            raise ValueError(
-                f"the rows in {output} were prepared from other files, with another tokenizer or another length: "
-                "remove that folder, or choose another one"
-            )
-        return datasets.load_from_disk(str(output))
-    with new_folder(output) as folder:
+    run = Run(output, _settings(files, tokenizer, max_length, origin), REPORT)
+    if not run.finished():
+        with run.begin(wait=True):
+            if not run.finished():
+                _prepare(files, _Encoder(tokenizer, max_length), tokenizer, max_length, run, num_proc)
+    return datasets.load_from_disk(str(output))
+
+
+def _prepare(
+    files: datasets.Dataset,
+    encoder: "_Encoder",
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    run: Run,
+    num_proc: int,
+) -> None:
+    report: dict[str, Any] = {}
+    with run.write(report) as folder:
         rows = folder / "packed" / "rows.arrow"
         rows.parent.mkdir()
-        report = _write(rows, _encoded(files, _Encoder(tokenizer, max_length), num_proc), tokenizer, max_length)
+        report |= _write(rows, _encoded(files, encoder, num_proc), tokenizer, max_length)
         if not report["rows"]:
             raise ValueError(f"there is no text in the {len(files)} files: nothing to train on")
         datasets.Dataset.from_file(str(rows)).save_to_disk(str(folder))
         shutil.rmtree(rows.parent)
-        (folder / REPORT).write_text(json.dumps({"fingerprint": fingerprint, **report}, indent=2) + "\n", "utf-8")
-    say(_summary(read_report(output)))
-    return datasets.load_from_disk(str(output))
+    say(_summary(read_report(run.output)))
 
 
 def read_report(folder: Path) -> ShardReport:
@@ -135,8 +148,9 @@ def read_report(folder: Path) -> ShardReport:
         ValueError: The folder was not written by `prepare_shards`.
     """
     try:
-        return ShardReport(**json.loads((folder / REPORT).read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        content = json.loads((folder / REPORT).read_text("utf-8"))
+        return ShardReport(**{field.name: content[field.name] for field in dataclasses.fields(ShardReport)})
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{folder} does not hold prepared rows ({REPORT}: {error}): remove it, or choose another folder"
         ) from error
@@ -169,7 +183,7 @@ class _Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         if tokenizer.eos_token_id is None:
-            raise ValueError("the tokenizer has no end token (eos_token): documents can not be told apart")
+            raise ValueError("the tokenizer has no end token (eos_token): documents cannot be distinguished")
         self.tokenizer = tokenizer
         self.capacity = max_length - 1
         pieces = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
@@ -290,14 +304,23 @@ def pack(documents: Iterable[_Document], max_length: int) -> Iterator[list[_Docu
     yield from rows.values()
 
 
-def _fingerprint(files: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> str:
-    """Digest everything that the rows depend on: the content of the files, not where they are."""
-    digest = hashlib.sha256(json.dumps([_VERSION, max_length, tokenizer.eos_token_id]).encode())
+def _settings(
+    files: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int, origin: str | None
+) -> dict[str, Any]:
+    """Everything that the rows depend on: the content of the files, not where they are."""
     definition = json.loads(tokenizer.backend_tokenizer.to_str())
     definition |= {"truncation": None, "padding": None}  # left by the latest call, and of no effect here
-    digest.update(json.dumps(definition).encode())
-    for language in sorted(files.unique("language")):
-        digest.update(definition_of(language).encode())
+    return {
+        "version": _VERSION,
+        "max_length": max_length,
+        "tokenizer": content_hash([json.dumps(definition), str(tokenizer.eos_token_id)]),
+        "queries": content_hash([definition_of(language) for language in sorted(files.unique("language"))]),
+        "files": _content(files) if origin is None else origin,
+    }
+
+
+def _content(files: datasets.Dataset) -> str:
+    digest = hashlib.sha256()
     for batch in files.select_columns(["text", "language"]).iter(1000):
         for value in chain(batch["text"], batch["language"]):
             data = value.encode()

@@ -1,7 +1,7 @@
 """Rows of a user's own: tables in files, datasets of the Hub, and corpora of `extract`.
 
 Contract: `read_rows` gives the wanted columns of a csv, json lines or Parquet file (also compressed with gzip), of a
-dataset id of the Hub, or of the documented functions of a corpus; `hold_out` sets rows aside. What can not be used is
+dataset id of the Hub, or of the documented functions of a corpus; `hold_out` sets rows aside. What cannot be used is
 refused with its place; nothing is skipped.
 
 Invariant: equal texts are never parted by `hold_out`, nor are the rows of one group. The held-out part of a corpus is
@@ -42,7 +42,7 @@ def read_rows(source: str, split: str, texts: Sequence[str], others: Sequence[st
         These columns, in this order.
 
     Raises:
-        ValueError: the source can not be read or is empty, a column is missing, or a row lacks a value.
+        ValueError: the source cannot be read or is empty, a column is missing, or a row lacks a value.
     """
     rows = _read(source, split)
     columns = [*texts, *others]
@@ -133,7 +133,7 @@ def _download(source: str, split: str) -> Dataset:
         rows = load_dataset(name, split=wanted or split)
     except (DatasetGenerationError, ValueError, OSError) as error:
         raise ValueError(
-            f"there is no file {source}, and as a dataset of the Hub it can not be read (split {wanted or split}): "
+            f"there is no file {source}, and as a dataset of the Hub it cannot be read (split {wanted or split}): "
             f"{type(error).__name__}: {error}"
         ) from error
     if isinstance(rows, DatasetDict):
