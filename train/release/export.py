@@ -95,10 +95,11 @@ def _require_model_folder(model: Path) -> None:
     """Refuse at once, before any library is opened, what is no folder of a whole model in safetensors."""
     from ..common.model_folder import require_safetensors
     from ..common.model_layout import ADAPTER
+    from ..common.static_model import is_static
 
     if (model / ADAPTER).is_file():
         raise ValueError(f"{model} is an adapter: give the whole model that `finetune` writes with merge")
-    if not (model / "config.json").is_file():
+    if not (model / "config.json").is_file() and not is_static(model):
         raise ValueError(f"{model} is not a model folder (no config.json): give the output of `pretrain` or `contrast`")
     require_safetensors(model)
 
