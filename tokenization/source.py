@@ -307,10 +307,14 @@ def definition_of(language: str, names: Sequence[str] = ("identifiers.scm", "bui
     """
     row = LANGUAGES[resolve_language(language)]
     wheels = {"tree_sitter", *(grammar.module for grammar in row.grammars)}
-    versions = [f"{wheel} {metadata.version(wheel)}" for wheel in sorted(wheels)]
+    versions = [f"{wheel} {_version(wheel)}" for wheel in sorted(wheels)]
     files = [_resource(row, row.grammars, name) for name in names]
     settings = [f"{setting.name} {_spelled(getattr(row, setting.name))}" for setting in fields(row)]
     return "\n".join([*settings, *versions, *files])
+
+
+_version = cache(metadata.version)
+"""The version of an installed distribution; each look-up reads a file."""
 
 
 def _spelled(value: object) -> str:

@@ -4,6 +4,8 @@ import json
 import re
 import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -281,7 +283,7 @@ def test_an_earlier_export_is_replaced_only_on_request(first, second, tmp_path):
     before = contents(exported)
     refused(tmp_path, "already there: set overwrite", model=second)
     assert contents(exported) == before
-    main(ExportConfig(model=second, output=exported, licence="mit", overwrite=True))
+    main(ExportConfig(model=second, output=exported, license="mit", overwrite=True))
     assert b"license: mit" in contents(exported)["README.md"]
     assert list(tmp_path.iterdir()) == [exported]
 
@@ -362,3 +364,13 @@ def test_the_check_runs_no_code_of_the_folder(damaged, tmp_path):
         code.write_text(trap + code.read_text())
     assert check_folder(damaged) == []
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_wrong_path_is_refused_before_any_library_is_opened(tmp_path):
+    """They take seconds to open."""
+    script = "import sys; from open_codesage.train.cli import main; status = main(sys.argv[1:]); "
+    script += "sys.exit(1 if {'torch', 'transformers', 'sentence_transformers'} & {*sys.modules} else status + 100)"
+    command = [sys.executable, "-c", script, "export", "--model", tmp_path / "none", "--output", tmp_path / "hub"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 101, done.stderr
+    assert "is not a model folder" in done.stderr

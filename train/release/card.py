@@ -174,7 +174,7 @@ def model_card(
     results = [result for evaluation in ours for result in _model_index(evaluation)]
     metadata = ModelCardData(
         language=["code", "en"],
-        license=config.licence,
+        license=config.license,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=[*(tag for tag in TAGS if native is None or tag != "custom_code"), *STATIC_TAGS * static, *languages],
@@ -193,7 +193,7 @@ def model_card(
         by_hand=native.pooling[0] if native and native.pooling in (("mean",), ("cls",)) else None,
         name=config.model_id,
         title=title,
-        licence=config.licence,
+        license=config.license,
         base_model=config.base_model,
         converted_from=converted_from,
         dtype="float16" if static else config.dtype,
@@ -361,16 +361,16 @@ def tuning_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _corpus_facts(config: "ExportConfig") -> dict[str, Any] | None:
-    """Count files, pairs and licences that were trained on; what was held out does not count."""
+    """Count files, pairs and licenses that were trained on; what was held out does not count."""
     if config.corpus is None:
         return None
     held_out = Corpus(config.corpus).held_out_units
     files, pairs = (_training_rows(config.corpus / kind, held_out) for kind in ("files", "functions"))
     languages = config.languages or sorted({language for language, _ in files})
-    licences: Counter[str] = Counter()
-    for (language, licence), count in files.items():
+    licenses: Counter[str] = Counter()
+    for (language, license), count in files.items():
         if language in languages:
-            licences[licence or "not recorded"] += count
+            licenses[license or "not recorded"] += count
     return {
         "languages": [
             {
@@ -380,12 +380,12 @@ def _corpus_facts(config: "ExportConfig") -> dict[str, Any] | None:
             }
             for language in languages
         ],
-        "licences": [f"{_cell(licence)} ({count:,} files)" for licence, count in licences.most_common()],
+        "licenses": [f"{_cell(license)} ({count:,} files)" for license, count in licenses.most_common()],
     }
 
 
 def _training_rows(folder: Path, held_out: frozenset[str]) -> Counter[tuple[str, str | None]]:
-    """Count the rows of a Parquet folder outside the held-out units, by language and licence."""
+    """Count the rows of a Parquet folder outside the held-out units, by language and license."""
     rows = pyarrow.dataset.dataset(folder).to_table(
         columns=["language", "licence"], filter=~pyarrow.dataset.field("unit").isin(sorted(held_out))
     )

@@ -59,12 +59,14 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
     """
     from ..common.output import new_folder
     from ..common.static_model import is_static
-    from . import classifier
-    from .check import check_folder
     from .layout import is_classifier, is_native
 
     output = config.output.absolute()
+    _require_model_folder(config.model)
     replaced = check_output(config)
+    from . import classifier  # what opens torch comes after what can be refused without it
+    from .check import check_folder
+
     # An earlier export keeps its name until the new one is whole.
     fresh = output.with_name(f".{output.name}.new") if replaced else output
     if replaced:
@@ -87,6 +89,19 @@ def write_hub_folder(config: ExportConfig, converted_from: str | None = None) ->
         fresh.rename(output)
         shutil.rmtree(old)
     return parameters
+
+
+def _require_model_folder(model: Path) -> None:
+    """Refuse at once, before any library is opened, what is no folder of a whole model in safetensors."""
+    from ..common.model_folder import require_safetensors
+    from ..common.model_layout import ADAPTER
+    from ..common.static_model import is_static
+
+    if (model / ADAPTER).is_file():
+        raise ValueError(f"{model} is an adapter: give the whole model that `finetune` writes with merge")
+    if not (model / "config.json").is_file() and not is_static(model):
+        raise ValueError(f"{model} is not a model folder (no config.json): give the output of `pretrain` or `contrast`")
+    require_safetensors(model)
 
 
 def _write_encoder(config: ExportConfig, folder: Path, converted_from: str | None) -> int:
@@ -183,16 +198,9 @@ def _open(model: Path) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    from ..common.model_folder import require_safetensors
-    from ..common.model_layout import ADAPTER
     from .check import weight_problems
     from .layout import MODULES
 
-    if (model / ADAPTER).is_file():
-        raise ValueError(f"{model} is an adapter: give the whole model that `finetune` writes with merge")
-    if not (model / "config.json").is_file():
-        raise ValueError(f"{model} is not a model folder (no config.json): give the output of `pretrain` or `contrast`")
-    require_safetensors(model)
     if problems := weight_problems(model):
         raise ValueError("these weights cannot be exported:\n  " + "\n  ".join(problems))
     arguments = {"dtype": torch.float32, "use_safetensors": True}
