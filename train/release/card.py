@@ -288,8 +288,8 @@ def _cell(value: Any) -> str:
 def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
     """Collect what `training.json` of either stage tells, or of the distillation into a static model."""
     if is_static(config.model):
-        path = config.model / TRAINING_RECORD
-        settings = _training_facts(path) if path.is_file() else None
+        record = config.model / TRAINING_RECORD
+        settings = _training_facts(record) if record.is_file() else None
         return [{"title": TUNING if "task" in (settings or {}) else DISTILLATION, "settings": settings, "skipped": ""}]
     second = (config.model / "modules.json").is_file()
     folders = {"Stage I": config.stage_one if second else config.model, "Stage II": config.model if second else None}

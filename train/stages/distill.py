@@ -138,7 +138,7 @@ def _distil(config: DistillConfig, run: Run) -> None:
         )
     tokenizer = widened(encoder.model.tokenizer, pairs, config.vocabulary)
     texts, codes, vectors = _prepared(config, pairs, tokenizer, encoder, folder)
-    counts = sum(np.bincount(side.ids, minlength=tokenizer.get_vocab_size()) for side in (*texts, *codes))
+    counts = np.bincount(np.concatenate([side.ids for side in (*texts, *codes)]), minlength=tokenizer.get_vocab_size())
     alone = _token_vectors(tokenizer, encoder, folder / "tokens.npy")
     table = Table(_first_rows(alone, counts, config.dimensions)).to(device)
     say(f"Distillation: a table of {' x '.join(map(str, table.embeddings.shape))}, {len(pairs):,} pairs")
@@ -195,7 +195,9 @@ def _prepared(
     config: DistillConfig, pairs: Dataset, tokenizer: Tokenizer, encoder: Encoder, folder: Path
 ) -> tuple[list[Tokens], list[Tokens], list[Tensor]]:
     """For each variant of the pairs' forms: the tokens of texts and codes, and the teacher's vectors [pairs, 2, D]."""
-    texts, codes, vectors = [], [], []
+    texts: list[Tokens] = []
+    codes: list[Tokens] = []
+    vectors: list[Tensor] = []
     longest = encoder.lengths["document"] or config.code_max_length
     encoder.lengths = {"query": min(config.text_max_length, longest), "document": min(config.code_max_length, longest)}
     for variant in range(config.variants):
@@ -291,7 +293,8 @@ def _train(
         rows, variant = order[place], epoch % config.variants
         rate = min((step + 1) / warmup, (steps - step) / (steps - warmup + 1))
         optimizer.param_groups[0]["lr"] = config.learning_rate * rate
-        sides = [table(*_dropped(*side[variant].take(rows, device), config.token_dropout)) for side in (texts, codes)]
+        taken = [side[variant].take(rows, device) for side in (texts, codes)]
+        sides = [table(*_dropped(ids, starts, config.token_dropout)) for ids, starts in taken]
         parts = [
             loss.calculate_loss([[side[:, :width]] for side in sides])
             for width in (table.embeddings.shape[1], *config.matryoshka_dims)
