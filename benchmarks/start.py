@@ -55,7 +55,7 @@ def main() -> None:
         times = [(seconds(lambda: _content(files)), seconds(lambda: digest(*parts))) for _ in range(arguments.rounds)]
     text, own = (statistics.median(column) for column in zip(*times, strict=True))
     print(
-        f"{arguments.megabytes:.0f} MB: text read in {text:.2f} s, files digested in {own:.2f} s, {text / own:.1f} times"
+        f"{arguments.megabytes:.0f} MB of text read in {text:.2f} s, files digested in {own:.2f} s: {text / own:.1f} to 1"
     )
 
 
