@@ -194,10 +194,12 @@ def _plan(config: QuickstartConfig) -> _Plan:
             corpus=corpus,
             metrics=(figures[name],),
             baselines=tuple(file for other, file in figures.items() if other != name),
-            **({"stage_one": models["stage1"]} if name == "stage2" else {"data": _BEGAN}),
+            **({"stage_one": models["stage1"]} if name == "stage2" else {}),
         )
         for name in CANDIDATES
     }
+    if exports["tuned"].data is None:
+        exports["tuned"] = dataclasses.replace(exports["tuned"], data=_BEGAN)
     return _Plan(
         settings(ExtractConfig, "extract", output=corpus, **source),
         settings(TokenizerConfig, "tokenizer", corpus=corpus, output=vocabulary),
