@@ -32,6 +32,7 @@ TOOLS = [
     "mypy>=1.18",
     "types-PyYAML",
     "import-linter>=2.17",
+    "model2vec>=0.10",
 ]
 EXTRAS["dev"] = TOOLS + [requirement for extra in EXTRAS.values() for requirement in extra]
 

@@ -59,6 +59,28 @@ def test_numbers_with_an_exponent_are_numbers_in_mappings_too(tmp_path):
     assert config.model == {"rate": 5e-3, "inner": {"wte": 3e-2}, "name": "e5", "width": 1e-4}
 
 
+@dataclass(frozen=True)
+class LicensedConfig:
+    """Pass on.
+
+    Attributes:
+        license: of what is passed on.
+        notes: what to say.
+    """
+
+    license: str
+    notes: str = ""
+
+
+def test_the_british_spelling_of_earlier_versions_is_still_read(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("licence: MIT\n")
+    assert load_config(LicensedConfig, ["--config", str(recipe)]) == LicensedConfig("MIT")
+    given = load_config(LicensedConfig, ["--licence", "mit", "--notes", "no-licence", "--config", str(recipe)])
+    assert given == LicensedConfig("mit", "no-licence"), "values are left alone"
+    assert load_config(LicensedConfig, ["--licence=a=licence"]) == LicensedConfig("a=licence")
+
+
 def test_lists_and_none_on_the_command_line():
     config = load_config(ExampleConfig, ["--output", "o", "--sources", "x", "y", "--seed", "none", "--bf16", "false"])
     assert config.sources == ("x", "y")

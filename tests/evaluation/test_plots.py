@@ -72,14 +72,14 @@ def results():
 @pytest.fixture(scope="module")
 def drawn(results, tmp_path_factory):
     """The figures that are saved, by file name, as matplotlib holds them."""
-    figures, save, folder = {}, plots._save, tmp_path_factory.mktemp("plots")
+    figures, save, folder = {}, plots.save, tmp_path_factory.mktemp("plots")
 
     def keep(figure, path):
         figures[path.name] = figure
         return save(figure, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_save", keep)
+        patch.setattr(plots, "save", keep)
         files = plots.write(results, folder)
     assert [file.name for file in files] == list(figures)
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)

@@ -88,7 +88,7 @@ def test_the_encoder_is_described_by_its_config(write):
 
 def test_the_metadata_can_be_read_by_the_hub(write, tmp_path):
     card = write(
-        licence="mit", languages=("python", "ruby"), datasets=("user/pairs",), base_model="user/base", name="user/tiny"
+        license="mit", languages=("python", "ruby"), datasets=("user/pairs",), base_model="user/base", name="user/tiny"
     )
     assert card.data.license == "mit"
     assert card.data.language == ["code", "en"]

@@ -203,7 +203,7 @@ def test_the_card_names_origin_and_licence_and_claims_no_training(converted):
 
 
 def test_the_command_takes_source_and_destination_by_place(source, tmp_path, capsys):
-    assert cli.main(["convert", str(source), str(tmp_path / "hub"), "--origin", "user/other", "--licence", "mit"]) == 0
+    assert cli.main(["convert", str(source), str(tmp_path / "hub"), "--origin", "user/other", "--license", "mit"]) == 0
     card = ModelCard.load(tmp_path / "hub" / "README.md")
     assert (card.data.license, card.data.base_model) == ("mit", "user/other")
     assert "177,472 parameters as float32, at most 64 tokens" in capsys.readouterr().out
@@ -253,7 +253,7 @@ def _index(**names):
         (lambda folder: edit(folder / "config.json", hidden_size=None), "lacks hidden_size"),
         (lambda folder: edit(folder / "config.json", hidden_size=10**9), "hidden_size must be .* at most"),
         (lambda folder: edit(folder / "config.json", _name_or_path="/mnt/run/x.pt"), "give its Hub id as origin"),
-        (lambda folder: (folder / "README.md").unlink(), "give that of the checkpoint as licence"),
+        (lambda folder: (folder / "README.md").unlink(), "give that of the checkpoint as license"),
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json holds a list"),
         (lambda folder: (folder / "config.json").unlink(), "config.json is missing: download"),
         (lambda folder: (folder / "pytorch_model.bin").unlink(), "neither model.safetensors nor pytorch_model.bin"),

@@ -283,7 +283,7 @@ def test_an_earlier_export_is_replaced_only_on_request(first, second, tmp_path):
     before = contents(exported)
     refused(tmp_path, "already there: set overwrite", model=second)
     assert contents(exported) == before
-    main(ExportConfig(model=second, output=exported, licence="mit", overwrite=True))
+    main(ExportConfig(model=second, output=exported, license="mit", overwrite=True))
     assert b"license: mit" in contents(exported)["README.md"]
     assert list(tmp_path.iterdir()) == [exported]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model2vec import StaticModel
 from open_codesage.modeling import StaticCodeSageConfig, StaticCodeSageModel
 from open_codesage.modeling.auto_classes import STATIC_AUTO_MAP
 from open_codesage.train.common.static_model import is_static
@@ -102,8 +103,7 @@ def test_auto_model(hub, expected):
 
 
 def test_model2vec(hub, expected):
-    model2vec = pytest.importorskip("model2vec")
-    found = model2vec.StaticModel.from_pretrained(hub).encode(TEXTS)
+    found = StaticModel.from_pretrained(hub).encode(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-3)  # it gives float16
 
 
@@ -167,8 +167,6 @@ def test_the_card_runs_as_it_is_printed(hub, monkeypatch, capsys):
     blocks = re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
     for block in blocks:
-        if "model2vec" in block:
-            pytest.importorskip("model2vec")
         exec(compile(block, "card", "exec"), {})
     assert capsys.readouterr().out.count("tensor(") == 2
 

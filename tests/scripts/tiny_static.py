@@ -4,6 +4,7 @@ Tests take it with `runpy.run_path`.
 """
 
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,9 @@ CASES = {
 encoders = runpy.run_path(str(Path(__file__).with_name("tiny_encoders.py")))
 
 
-def write(folder: Path, dimensions: int = 16) -> Path:
-    """Write a static model of random vectors."""
-    tokenizer = static_tokenizer(encoders["wordpiece"](TEXTS).backend_tokenizer.to_str())
+def write(folder: Path, texts: Sequence[str] = TEXTS, dimensions: int = 16) -> Path:
+    """Write a static model of random vectors for the tokens of some texts."""
+    tokenizer = static_tokenizer(encoders["wordpiece"](texts).backend_tokenizer.to_str())
     rows = np.random.default_rng(0).normal(size=(tokenizer.get_vocab_size(), dimensions)).astype(np.float16)
     rows[tokenizer.token_to_id(unknown_token(tokenizer))] = 0
     folder.mkdir(parents=True)

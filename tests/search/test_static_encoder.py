@@ -1,6 +1,7 @@
 """A model without blocks gives the same vectors without torch as with it."""
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from open_codesage.train.search.released import is_released, released_model
 from open_codesage.train.search.static_encoder import StaticEncoder
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense
 
+tiny = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "tiny_static.py"))
 TREE = Path(__file__).parents[1] / "fixtures" / "search"
 AREA = (TREE / "area.py").read_text()
 SHOP = (TREE / "pkg" / "Shop.java").read_text()
@@ -69,6 +72,42 @@ def test_the_vectors_of_any_table_are_those_of_transformers(dtype, tmp_path):
     np.testing.assert_allclose(rows, by_torch(str(folder), TEXTS), atol=2e-6)
 
 
+def test_the_vectors_of_a_static_model_are_those_of_sentence_transformers(tmp_path):
+    folder = tiny["write"](tmp_path / "model")
+    texts = [*TEXTS, *tiny["CASES"].values()]
+    rows = StaticEncoder.open(folder).embed(texts)
+    np.testing.assert_allclose(rows, SentenceTransformer(str(folder), device="cpu").encode(texts), atol=1e-6)
+    SentenceTransformer(str(folder), device="cpu").save(str(tmp_path / "saved"))  # under another name, in a sub-folder
+    np.testing.assert_allclose(open_encoder(str(tmp_path / "saved")).documents(texts), rows, atol=1e-6)
+
+
+@pytest.mark.parametrize("change", ["prompt", "mapping", "dense"])
+def test_a_static_model_that_computes_more_is_left_to_torch(change, tmp_path):
+    folder = tiny["write"](tmp_path / "model")
+    if change == "prompt":
+        (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"document": "open "}}))
+    elif change == "mapping":
+        weights = load_file(folder / "model.safetensors")
+        weights |= {"mapping": torch.arange(len(weights["embeddings"])).flip(0)}
+        save_file(weights, folder / "model.safetensors")
+    else:
+        model = SentenceTransformer(str(folder), device="cpu")
+        model.append(Dense(16, 8))
+        folder = tmp_path / "saved"
+        model.save(str(folder))
+    assert StaticEncoder.open(folder) is None
+    model = SentenceTransformer(str(folder), device="cpu")
+    expected = model.encode_document(["open the door", "a shop"], normalize_embeddings=True)
+    np.testing.assert_allclose(open_encoder(str(folder)).documents(["open the door", "a shop"]), expected, atol=1e-6)
+
+
+def test_a_static_model_whose_tokenizer_has_more_tokens_is_told(tmp_path):
+    folder = tiny["write"](tmp_path / "model")
+    save_file({"embeddings": load_file(folder / "model.safetensors")["embeddings"][:9]}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=r"tokenizer.json gives token ids beyond the 9 rows"):
+        StaticEncoder.open(folder)
+
+
 @pytest.mark.parametrize("change", ["blocks", "norm", "prompt", "pooling"])
 def test_a_model_that_computes_more_is_left_to_torch(change, tmp_path):
     settings = {"blocks": {"layers": 1}, "norm": {"final_layer_norm": True}}.get(change, {})
@@ -108,7 +147,9 @@ def test_fewer_dimensions_are_the_first_ones_at_length_1(model):
         open_encoder(model, 17)
 
 
-def test_a_search_with_a_table_opens_no_heavy_library(tree, model):
+@pytest.mark.parametrize("kind", ["codesage", "static"])
+def test_a_search_with_a_table_opens_no_heavy_library(kind, tree, model, tmp_path):
+    model = model if kind == "codesage" else str(tiny["write"](tmp_path / "static"))
     script = (
         "import sys\n"
         "from open_codesage.train.cli import main\n"

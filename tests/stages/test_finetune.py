@@ -275,7 +275,7 @@ def test_classes_keep_their_order(work, kind):
 
 @pytest.mark.parametrize("name", ["classified", "adapted classifier.merged"])
 def test_a_classifier_becomes_a_hub_folder(classified, adapted_classifier, work, tmp_path, name):
-    hub = export(ExportConfig(model=work / name, output=tmp_path / "hub", dtype="bfloat16", licence="mit"))
+    hub = export(ExportConfig(model=work / name, output=tmp_path / "hub", dtype="bfloat16", license="mit"))
     assert {path.name for path in hub.iterdir()} == {
         "README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
         "attention_codesage.py", "configuration_codesage.py", "modeling_codesage.py",

@@ -201,12 +201,12 @@ def _parser(cls: type[Any], prog: str | None) -> argparse.ArgumentParser:
 
 
 def _with_booleans(cls: type[Any], argv: Sequence[str]) -> list[str]:
-    """The arguments, with the value that `--flag` leaves out, so that it does not take what stands behind it."""
+    """The arguments, with the value that `--flag` leaves out, so that it does not take the next argument."""
     hints = typing.get_type_hints(cls)
     flags = {_flag(cls, field.name) for field in dataclasses.fields(cls) if hints[field.name] is bool}
     given: list[str] = []
     for argument, following in zip(argv, [*argv, ""][1:], strict=True):
-        given.append(argument)
+        given.append(american(argument) if argument.startswith("--") else argument)
         if argument in flags and following.lower() not in _BOOLEANS:
             given.append("true")
     return given
@@ -229,11 +229,17 @@ def _flag(cls: type[Any], name: str) -> str:
     return name.upper() if name in _special(cls, "positional") else f"--{name.replace('_', '-')}"
 
 
+def american(key: str) -> str:
+    """A key with `license` spelled as the Hub does; recipes of earlier versions have `licence`."""
+    name, equals, value = key.partition("=")
+    return f"{name.replace('licence', 'license')}{equals}{value}"
+
+
 def _convert_all(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
     hints = {name: hint for name, hint in typing.get_type_hints(cls).items() if get_origin(hint) is not ClassVar}
     converted = {}
     for key, value in values.items():
-        name = str(key).replace("-", "_")
+        name = american(str(key).replace("-", "_"))
         if name not in hints:
             raise ConfigError(f"{where}unknown key {brief(key)}{_suggestion(name, hints)}")
         converted[name] = convert(value, hints[name], f"{where}{key}")

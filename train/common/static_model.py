@@ -86,7 +86,7 @@ def write_static(folder: Path, tokenizer: "Tokenizer", rows: NDArray[np.float16]
     from open_codesage.modeling.auto_classes import name_classes
     from safetensors.numpy import save_file
 
-    tensors = {EMBEDDINGS: np.ascontiguousarray(rows), WEIGHTS: np.ones(len(rows), np.float32)}
+    tensors: dict[str, NDArray[Any]] = {EMBEDDINGS: np.ascontiguousarray(rows), WEIGHTS: np.ones(len(rows), np.float32)}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]

@@ -42,7 +42,7 @@ class ExtractConfig:
         dataset_dir: folder in the Hub dataset, such as data/python.
         dataset_split: split of the Hub dataset.
         languages: languages to take.
-        licence: licence of files whose source does not tell it.
+        license: license of files whose source does not tell it.
         held_out_share: at least this share of the pairs is held out.
         min_held_out: at least this many pairs are held out, but no more than a fifth of a small corpus.
         max_file_bytes: larger files are left out.
@@ -58,7 +58,7 @@ class ExtractConfig:
     dataset_dir: str | None = None
     dataset_split: str = "train"
     languages: tuple[str, ...] = ("python", "java")
-    licence: str | None = None
+    license: str | None = None
     held_out_share: float = 0.1
     min_held_out: int = 500
     max_file_bytes: int = 250_000
@@ -101,11 +101,11 @@ def main(config: ExtractConfig) -> Path:
                 config_name=config.dataset_config,
                 data_dir=config.dataset_dir,
                 split=config.dataset_split,
-                licence=config.licence,
+                licence=config.license,
             )
         else:
             files, total = collect_folders(
-                config.source, config.languages, config.licence, config.max_file_bytes, skipped
+                config.source, config.languages, config.license, config.max_file_bytes, skipped
             )
         builder = CorpusBuilder(folder)
         files = itertools.islice(files, config.max_files)

@@ -38,7 +38,7 @@ TRAINING_RECORD = "training.json"
 STAGES = {"Stage I": "masked language modelling and identifier deobfuscation", "Stage II": "contrastive learning"}
 DISTILLATION = "Distillation: the similarities that a teacher sees, and contrastive learning on pairs"
 TUNING = "Fine-tuning: contrastive learning on pairs of text and answer"
-RUN_FACTS = ("steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
+RUN_FACTS = ("teacher", "steps", "tokens", "pairs", "seconds", "devices", "device", "collapse")
 TAGS = ("sentence-transformers", "transformers", "feature-extraction", "code", "code-search", "codesage", "custom_code")
 STATIC_TAGS = ("static-embeddings", "model2vec")
 
@@ -174,7 +174,7 @@ def model_card(
     results = [result for evaluation in ours for result in _model_index(evaluation)]
     metadata = ModelCardData(
         language=["code", "en"],
-        license=config.licence,
+        license=config.license,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=[*(tag for tag in TAGS if native is None or tag != "custom_code"), *STATIC_TAGS * static, *languages],
@@ -193,7 +193,7 @@ def model_card(
         by_hand=native.pooling[0] if native and native.pooling in (("mean",), ("cls",)) else None,
         name=config.model_id,
         title=title,
-        licence=config.licence,
+        license=config.license,
         base_model=config.base_model,
         converted_from=converted_from,
         dtype="float16" if static else config.dtype,
@@ -288,9 +288,9 @@ def _cell(value: Any) -> str:
 def _stages(config: "ExportConfig") -> list[dict[str, Any]]:
     """Collect what `training.json` of either stage tells, or of the distillation into a static model."""
     if is_static(config.model):
-        path = config.model / TRAINING_RECORD
-        settings = _training_facts(path) if path.is_file() else None
-        return [{"title": DISTILLATION, "settings": settings, "skipped": ""}]
+        record = config.model / TRAINING_RECORD
+        settings = _training_facts(record) if record.is_file() else None
+        return [{"title": TUNING if "task" in (settings or {}) else DISTILLATION, "settings": settings, "skipped": ""}]
     second = (config.model / "modules.json").is_file()
     folders = {"Stage I": config.stage_one if second else config.model, "Stage II": config.model if second else None}
     stages = []
@@ -361,16 +361,16 @@ def tuning_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _corpus_facts(config: "ExportConfig") -> dict[str, Any] | None:
-    """Count files, pairs and licences that were trained on; what was held out does not count."""
+    """Count files, pairs and licenses that were trained on; what was held out does not count."""
     if config.corpus is None:
         return None
     held_out = Corpus(config.corpus).held_out_units
     files, pairs = (_training_rows(config.corpus / kind, held_out) for kind in ("files", "functions"))
     languages = config.languages or sorted({language for language, _ in files})
-    licences: Counter[str] = Counter()
-    for (language, licence), count in files.items():
+    licenses: Counter[str] = Counter()
+    for (language, license), count in files.items():
         if language in languages:
-            licences[licence or "not recorded"] += count
+            licenses[license or "not recorded"] += count
     return {
         "languages": [
             {
@@ -380,12 +380,12 @@ def _corpus_facts(config: "ExportConfig") -> dict[str, Any] | None:
             }
             for language in languages
         ],
-        "licences": [f"{_cell(licence)} ({count:,} files)" for licence, count in licences.most_common()],
+        "licenses": [f"{_cell(license)} ({count:,} files)" for license, count in licenses.most_common()],
     }
 
 
 def _training_rows(folder: Path, held_out: frozenset[str]) -> Counter[tuple[str, str | None]]:
-    """Count the rows of a Parquet folder outside the held-out units, by language and licence."""
+    """Count the rows of a Parquet folder outside the held-out units, by language and license."""
     rows = pyarrow.dataset.dataset(folder).to_table(
         columns=["language", "licence"], filter=~pyarrow.dataset.field("unit").isin(sorted(held_out))
     )

@@ -79,7 +79,7 @@ def _card(config: "ExportConfig", model: Any, parameters: int, max_length: int) 
     title = config.model_id.rpartition("/")[2]
     metadata = ModelCardData(
         language=["code"],
-        license=config.licence,
+        license=config.license,
         library_name="transformers",
         pipeline_tag="text-classification",
         tags=["transformers", "text-classification", "code", "codesage", "custom_code", *config.languages],
@@ -91,7 +91,7 @@ def _card(config: "ExportConfig", model: Any, parameters: int, max_length: int) 
         template_str=resources.files("open_codesage.model_cards").joinpath("classifier.md").read_text(encoding="utf-8"),
         name=config.model_id,
         title=title,
-        licence=config.licence,
+        license=config.license,
         base_model=config.base_model,
         dtype=config.dtype,
         data=config.data,

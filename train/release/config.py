@@ -19,7 +19,7 @@ class ConvertConfig:
         output: the Hub folder to write.
         name: what the model card calls the model, NAME or USER/NAME on the Hub; the folder's name if not given.
         origin: Hub id of the checkpoint, for the card; that in its config.json if not given.
-        licence: licence of the checkpoint, as the Hub spells it; that of its card if not given.
+        license: license of the checkpoint, as the Hub spells it; that of its card if not given.
         dtype: number format of the stored weights; that of the checkpoint if not given.
         max_length: longest input in tokens, EOS included; that of its sentence-transformers files if not given, or
             1024.
@@ -38,7 +38,7 @@ class ConvertConfig:
     output: Path
     name: str | None = None
     origin: str | None = None
-    licence: str | None = None
+    license: str | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
     max_length: int | None = None
     tokenizer_files: Literal["vocab.json", "tokenizer.json"] = "vocab.json"
@@ -69,9 +69,9 @@ class ExportConfig:
         onnx: also write onnx/model.onnx, for onnxruntime; needs `pip install "open-codesage[onnx]"`.
         int8: with onnx, also write a graph with 8-bit weights, about a quarter of its size and less exact:
             onnx/model_int8.onnx, or onnx/model_quantized.onnx of an encoder whose code is part of transformers.
-        licence: licence of the model, as the Hub spells it.
+        license: license of the model, as the Hub spells it.
         languages: programming languages the model knows; those of the corpus if not given.
-        corpus: corpus folder that the model was trained on, for the card's table of files, pairs and licences.
+        corpus: corpus folder that the model was trained on, for the card's table of files, pairs and licenses.
         data: a paragraph on the training data, for the card.
         datasets: Hub ids of the datasets trained on, for the card.
         base_model: Hub id of the model that this one was fine-tuned or distilled from, for the card; needed for an
@@ -92,7 +92,7 @@ class ExportConfig:
     dtype: Literal["float32", "bfloat16"] = "float32"
     onnx: bool = False
     int8: bool = False
-    licence: str = "apache-2.0"
+    license: str = "apache-2.0"
     languages: tuple[str, ...] = ()
     corpus: Path | None = None
     data: str | None = None

@@ -1,7 +1,7 @@
 """Convert: from a checkpoint as the authors of CodeSage published it to a Hub folder of ours.
 
 Contract: the folder is one that `export` could have written (same files, same check), with the authors' weights and the
-ids of their tokenizer; its card names the origin and its licence.
+ids of their tokenizer; its card names the origin and its license.
 
 Invariants: no code of the checkpoint runs. At `output` stands a whole, valid folder or what was there before.
 """
@@ -46,7 +46,7 @@ def main(config: ConvertConfig) -> Path:
         model=config.source,
         output=config.output,
         name=config.name,
-        licence=config.licence or _licence(config.source, card),
+        license=config.license or _license(config.source, card),
         languages=LANGUAGES,
         data=f"The authors name their sources on the card of `{origin}` and in appendix A.1 of the paper.",
         datasets=tuple(name for name in card.get("datasets") or () if isinstance(name, str)),
@@ -110,10 +110,10 @@ def _origin(source: Path) -> str:
     )
 
 
-def _licence(source: Path, card: dict[str, Any]) -> str:
-    if isinstance(licence := card.get("license"), str):
-        return licence
-    raise ValueError(f"{source / 'README.md'} names no licence: give that of the checkpoint as licence")
+def _license(source: Path, card: dict[str, Any]) -> str:
+    if isinstance(license := card.get("license"), str):
+        return license
+    raise ValueError(f"{source / 'README.md'} names no license: give that of the checkpoint as license")
 
 
 def _max_length(source: Path, positions: int) -> int:

@@ -1,7 +1,7 @@
 """Publish: from a Hub folder to one commit of a model repository.
 
 Contract: when `main` returns, the revision on the Hub holds every file of the folder, by hash, and nothing of an
-earlier model that a library would read beside them. Other files of the repository (licence, images) stay as they are.
+earlier model that a library would read beside them. Other files of the repository (license, images) stay as they are.
 A folder that `folder.check_folder` finds fault with is never sent.
 
 Invariants: all files change in one commit, made on the head that the folder was compared with. All that may come to be

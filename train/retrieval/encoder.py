@@ -73,14 +73,15 @@ def limited(model: SentenceTransformer, length: int | None) -> Iterator[None]:
     if length is None or length == before:
         yield
         return
-    _cut_at(model, length)
+    cut_at(model, length)
     try:
         yield
     finally:
-        _cut_at(model, before)
+        cut_at(model, before)
 
 
-def _cut_at(model: SentenceTransformer, length: int | None) -> None:
+def cut_at(model: SentenceTransformer, length: int | None) -> None:
+    """Let a model cut its inputs at a length from now on; None: nowhere."""
     if (tokenizer := _table_tokenizer(model)) is None:
         model.max_seq_length = length
     elif length is None:

@@ -72,8 +72,10 @@ class StaticEncoder:
         ]
         if modules not in (STATIC_MODULES, STATIC_MODULES[:1]) or _has_prompts(folder):
             return None
-        tokens = table(_read_safetensors(folder / _WEIGHTS))
-        if tokens is None or tokens.ndim != 2:
+        weights = folder / _WEIGHTS
+        tensors = _read_safetensors(weights)
+        tokens = table(tensors)
+        if tensors.keys() != stored_shapes(weights).keys() or tokens is None or tokens.ndim != 2:
             return None
         return cls(_open_tokenizer(folder, len(tokens)), tokens)
 
@@ -175,7 +177,7 @@ def _floats(values: npt.NDArray[Any]) -> Floats:
 
 
 def _read_safetensors(file: Path) -> dict[str, npt.NDArray[Any]]:
-    """Tensors of a file, mapped into memory; numpy has no bfloat16, so safetensors cannot give them as arrays."""
+    """Tensors of floats in a file, mapped into memory; numpy has no bfloat16, so safetensors cannot give them."""
     stored_shapes(file)  # the library checks the header
     data = np.memmap(file, np.uint8, mode="r")
     length = int(data[:8].view("<u8")[0])

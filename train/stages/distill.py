@@ -5,9 +5,9 @@ model2vec and `AutoModel` open. Its tokenizer is the teacher's, widened by the w
 word of its own is worth more to a table than the mean of its pieces. The table starts with what the teacher makes of
 each token alone, and learns from the pairs and from the teacher's similarities.
 
-Invariants: the result is a function of the settings, the teacher and the data. The teacher embeds every form of a pair
-once; what an interrupted run has prepared is kept. The unknown token has a vector of zeros, so readers that leave it
-out get the same direction.
+Invariants: the result is a function of the settings, the teacher and the data. The teacher embeds every token and every
+form of a pair once; what an interrupted run has prepared is kept. The unknown token has a vector of zeros, so readers
+that leave it out get the same direction.
 """
 
 import dataclasses
@@ -29,6 +29,7 @@ from tokenizers.trainers import WordLevelTrainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerFast
 
 from ..common.config import deciding
 from ..common.console import say
@@ -43,6 +44,7 @@ from ..corpus.mixture import mix_languages
 from ..retrieval.encoder import Encoder
 from ..retrieval.protocols import EmbeddingRanker, measure_task
 from ..retrieval.task import ALL, held_out_search
+from .callbacks.stopping import require_finite
 from .configs import DistillConfig
 from .data.batches import LANGUAGE, PairBatchSampler, PairCollator, without_name
 from .distillation import TEMPERATURE, TeacherVectors, similarity_distance
@@ -103,7 +105,8 @@ def main(config: DistillConfig) -> Path:
         The SentenceTransformer folder, `config.output`.
 
     Raises:
-        ValueError: the teacher can not be opened or its tokenizer not widened, or the corpus fills no batch.
+        ValueError: the teacher can not be opened or its tokenizer not widened, the corpus fills no batch, or the
+            training diverges.
     """
     settings = deciding(config)
     settings["corpus"] = digest(*sorted(config.corpus.glob("functions/*.parquet")), config.corpus / "held_out.json")
@@ -128,38 +131,55 @@ def _distil(config: DistillConfig, run: Run) -> None:
     batches = PairBatchSampler(pairs.remove_columns("documentation"), config.batch_size, seed=config.seed, processes=1)
     folder = reset_unless_same(run.folder, run.settings)
     encoder = Encoder(config.teacher, batch_size=256, show_progress=False)
-    tokenizer = widened(encoder.model.tokenizer.backend_tokenizer, pairs, config.vocabulary)
+    width = config.dimensions or encoder.model.get_embedding_dimension()
+    if any(dim >= width for dim in config.matryoshka_dims):
+        raise ValueError(
+            f"matryoshka_dims are {config.matryoshka_dims}: give some below {width}, the table's dimensions"
+        )
+    tokenizer = widened(encoder.model.tokenizer, pairs, config.vocabulary)
     texts, codes, vectors = _prepared(config, pairs, tokenizer, encoder, folder)
-    counts = sum(np.bincount(side.ids, minlength=tokenizer.get_vocab_size()) for side in (*texts, *codes))
-    table = Table(_first_rows(tokenizer, encoder, counts, config.dimensions)).to(device)
+    counts = np.bincount(np.concatenate([side.ids for side in (*texts, *codes)]), minlength=tokenizer.get_vocab_size())
+    alone = _token_vectors(tokenizer, encoder, folder / "tokens.npy")
+    table = Table(_first_rows(alone, counts, config.dimensions)).to(device)
     say(f"Distillation: a table of {' x '.join(map(str, table.embeddings.shape))}, {len(pairs):,} pairs")
     log = list(_train(config, table, batches, texts, codes, vectors, device))
     rows = table.embeddings.detach().cpu()
     if (unknown := unknown_token(tokenizer)) is not None:
         rows[tokenizer.token_to_id(unknown)] = 0
     found = _held_out_mrr(config, corpus, tokenizer, rows)
-    with run.write({"log": log, "held_out_mrr": found, "pairs": len(pairs), "device": str(device)}) as output:
+    teacher = Path(config.teacher).name if Path(config.teacher).is_dir() else config.teacher
+    record = {"log": log, "held_out_mrr": found, "pairs": len(pairs), "device": str(device), "teacher": teacher}
+    with run.write(record | {"steps": log[-1]["step"], "seconds": log[-1]["seconds"]}) as output:
         write_static(output, tokenizer, rows.half().numpy())
     say(f"Distillation: held-out MRR {found:.1f} %, {config.output}")
 
 
-def widened(tokenizer: Tokenizer, pairs: Dataset, size: int) -> Tokenizer:
+def widened(tokenizer: Any, pairs: Dataset, size: int) -> Tokenizer:
     """A WordPiece tokenizer with the most frequent words of a corpus that it splits, and without special tokens.
 
     Args:
-        tokenizer: the teacher's.
+        tokenizer: the teacher's, of transformers.
         pairs: rows with code and documentation.
-        size: tokens that it has then.
+        size: tokens that it has then, if there are so many words; those of the teacher all stay.
 
     Raises:
         ValueError: it is no WordPiece tokenizer, whose words can be added to without changing the others.
     """
-    data = json.loads(tokenizer.to_str())
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ValueError(
+            f"the teacher's tokenizer is a {type(tokenizer).__name__}: only a fast WordPiece can be widened"
+        )
+    backend = tokenizer.backend_tokenizer
+    data = json.loads(backend.to_str())
     if data["model"]["type"] != "WordPiece":
-        raise ValueError(f"the teacher's tokenizer is {data['model']['type']}: only WordPiece can be widened")
+        raise ValueError(
+            f"the teacher's tokenizer is {data['model']['type']}: only WordPiece can be widened, such as that of MiniLM"
+        )
     vocabulary: dict[str, int] = data["model"]["vocab"]
+    # A token that was added later has an id behind the vocabulary, where the new words go.
+    vocabulary |= {token["content"]: token["id"] for token in data["added_tokens"]}
     words = Tokenizer(WordLevel(unk_token="[UNK]"))
-    words.normalizer, words.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    words.normalizer, words.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
     trainer = WordLevelTrainer(vocab_size=size + len(vocabulary), min_frequency=5, show_progress=False)
     texts = (text for rows in pairs.iter(1000) for name in ("code", "documentation") for text in rows[name])
     words.train_from_iterator(texts, trainer)
@@ -175,7 +195,9 @@ def _prepared(
     config: DistillConfig, pairs: Dataset, tokenizer: Tokenizer, encoder: Encoder, folder: Path
 ) -> tuple[list[Tokens], list[Tokens], list[Tensor]]:
     """For each variant of the pairs' forms: the tokens of texts and codes, and the teacher's vectors [pairs, 2, D]."""
-    texts, codes, vectors = [], [], []
+    texts: list[Tokens] = []
+    codes: list[Tokens] = []
+    vectors: list[Tensor] = []
     longest = encoder.lengths["document"] or config.code_max_length
     encoder.lengths = {"query": min(config.text_max_length, longest), "document": min(config.code_max_length, longest)}
     for variant in range(config.variants):
@@ -223,12 +245,21 @@ def _token_ids(tokenizer: Tokenizer, texts: list[str]) -> Iterator[list[int]]:
             yield encoding.ids
 
 
-def _first_rows(tokenizer: Tokenizer, encoder: Encoder, counts: NDArray[np.int64], dimensions: int | None) -> Tensor:
-    """What the teacher makes of each token alone, shorter the more frequent it is; noise in further dimensions."""
-    vocabulary = tokenizer.get_vocab()
-    prefix = tokenizer.model.continuing_subword_prefix
-    words = [word.removeprefix(prefix) for word, _ in sorted(vocabulary.items(), key=lambda item: item[1])]
-    rows = F.normalize(encoder.embed(words, "document"), dim=1)
+def _token_vectors(tokenizer: Tokenizer, encoder: Encoder, file: Path) -> Tensor:
+    """What the teacher makes of each token alone, [V, D]; read back if the file is there."""
+    if not file.is_file():
+        prefix = tokenizer.model.continuing_subword_prefix
+        vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        rows = encoder.embed([word.removeprefix(prefix) for word, _ in vocabulary], "document")
+        with file.with_suffix(".new").open("wb") as new:
+            np.save(new, rows.numpy())
+        file.with_suffix(".new").rename(file)
+    return torch.from_numpy(np.load(file))
+
+
+def _first_rows(alone: Tensor, counts: NDArray[np.int64], dimensions: int | None) -> Tensor:
+    """The teacher's vector of each token, shorter the more frequent it is; noise in further dimensions."""
+    rows = F.normalize(alone, dim=1)
     rows = F.normalize(rows - rows.mean(dim=0), dim=1)
     width = dimensions or rows.shape[1]
     if width > rows.shape[1]:
@@ -262,7 +293,8 @@ def _train(
         rows, variant = order[place], epoch % config.variants
         rate = min((step + 1) / warmup, (steps - step) / (steps - warmup + 1))
         optimizer.param_groups[0]["lr"] = config.learning_rate * rate
-        sides = [table(*_dropped(*side[variant].take(rows, device), config.token_dropout)) for side in (texts, codes)]
+        taken = [side[variant].take(rows, device) for side in (texts, codes)]
+        sides = [table(*_dropped(ids, starts, config.token_dropout)) for ids, starts in taken]
         parts = [
             loss.calculate_loss([[side[:, :width]] for side in sides])
             for width in (table.embeddings.shape[1], *config.matryoshka_dims)
@@ -282,12 +314,9 @@ def _train(
             pair_loss, teacher_loss = (means / done).tolist()
             means.zero_()
             bar.set_postfix(loss=f"{pair_loss:.3f}", teacher=f"{teacher_loss:.3f}")
-            yield {
-                "step": step + 1,
-                "loss": pair_loss,
-                "teacher_loss": teacher_loss,
-                "seconds": time.monotonic() - start,
-            }
+            entry = {"step": step + 1, "loss": pair_loss, "teacher_loss": teacher_loss}
+            require_finite(entry, step + 1)
+            yield entry | {"seconds": time.monotonic() - start}
 
 
 def _dropped(ids: Tensor, starts: Tensor, share: float) -> tuple[Tensor, Tensor]:

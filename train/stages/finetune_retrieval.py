@@ -7,9 +7,11 @@ memory is bounded by the gradient cache. Evaluations are searches among the held
 Invariant: no batch has a text or an answer twice: what is equal is no negative.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from datasets import Dataset
 from open_codesage.modeling.auto_classes import name_classes
 from open_codesage.tokenization.tokenizer import forget_calls
@@ -19,11 +21,13 @@ from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import nn
 from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 
 from ..common.console import say
-from ..retrieval.encoder import open_sentence_model
+from ..common.static_model import LONGEST, static_tokenizer, unknown_token, write_static
+from ..retrieval.encoder import cut_at, open_sentence_model
 from ..retrieval.evaluator import SearchEvaluator
 from ..retrieval.protocols import WordRanker, measure_task
 from ..retrieval.task import ALL, pair_search
@@ -48,10 +52,27 @@ class Retrieval(Task):
             # Answers are found by cosine.
             self.model.append(Normalize())
             say(f"Fine-tuning: {config.model} does not normalize; normalization is added")
+        self.is_static = isinstance(self.model[0], StaticEmbedding)
+        if self.is_static:
+            self._prepare_table()
+            return
         encoder = self.model.transformers_model
         self.model.max_seq_length = longest_input(config, encoder.config, self.model.max_seq_length)
         if config.method == "lora":
             self.model.add_adapter(lora(encoder, config.lora_rank, "FEATURE_EXTRACTION"))
+
+    def _prepare_table(self) -> None:
+        """Cut where the readers of static models do, and keep the vector of the unknown token, see `static_model`."""
+        config, table = self.config, self.model[0]
+        if config.method == "lora":
+            raise ValueError(
+                f"{config.model} is a static model, which has no layers for an adapter: choose method full"
+            )
+        cut_at(self.model, min(config.max_length or LONGEST, LONGEST))
+        unknown = unknown_token(table.tokenizer)
+        if unknown is not None:
+            row = torch.tensor([table.tokenizer.token_to_id(unknown)])
+            table.embedding.weight.register_hook(lambda gradient: gradient.index_fill(0, row.to(gradient.device), 0))
 
     @staticmethod
     def columns(config: FinetuneConfig) -> tuple[list[str], list[str]]:
@@ -92,7 +113,11 @@ class Retrieval(Task):
 
     def save(self, trainer: Trainer, folder: Path) -> None:
         """Write a SentenceTransformer folder."""
-        _save(self.model, folder)
+        if self.is_static:
+            rows = self.model[0].embedding.weight.detach().half().cpu().numpy()
+            write_static(folder, static_tokenizer(self.model[0].tokenizer.to_str()), rows)
+        else:
+            _save(self.model, folder)
 
     @staticmethod
     def merge(adapter: Path, folder: Path) -> None:
@@ -108,6 +133,8 @@ class Retrieval(Task):
 
     def _loss(self, gather: bool) -> nn.Module:
         config, scale = self.config, 1 / self.config.temperature
+        if self.is_static:  # which fits into memory whole, and takes no mini-batches
+            config = replace(config, mini_batch_size=None)
         if config.loss == "ours":
             return HardNegativeContrastiveLoss(
                 self.model,

@@ -230,7 +230,7 @@ def test_a_large_package_is_cut_to_its_share(recipe):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"licences": ("Zlib",)}, "no package .* is selected"),
+        ({"licenses": ("Zlib",)}, "no package .* is selected"),
         ({"languages": ("ruby",)}, "no package .* is selected"),
         ({"languages": ("javascript",)}, "held_out: true"),
         ({"decontaminate": ("nowhere",)}, "no evaluation set"),

@@ -25,7 +25,7 @@ CODE = "def count(items):\n    return sum(1 for item in items if item.is_ready a
 
 
 def package(registry, name, **settings):
-    return Package(registry, name, settings.pop("languages", ("python",)), settings.pop("licence", "MIT"), **settings)
+    return Package(registry, name, settings.pop("languages", ("python",)), settings.pop("license", "MIT"), **settings)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ EVERY = [
 def test_a_recipe_is_read_as_it_was_written(tmp_path):
     packages = [
         package("npm", "@a/b", languages=("typescript", "javascript"), version="5", include="^src/", source_maps=True),
-        package("apt", "c++", licence="MIT OR GPL-2.0-only", held_out=True, exclude=r"(^|/)old\b"),
+        package("apt", "c++", license="MIT OR GPL-2.0-only", held_out=True, exclude=r"(^|/)old\b"),
     ]
     write_packages(tmp_path / "recipe.yaml", packages, "A heading\nof two lines.")
     assert read_packages(tmp_path / "recipe.yaml") == packages
@@ -63,13 +63,13 @@ def test_a_recipe_is_read_as_it_was_written(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("{registry: pip, name: spam, languages: [python]}", "no licence"),
-        ("{registry: cargo, name: spam, languages: [python], licence: MIT}", "cargo"),
-        ("{registry: pip, name: --editable, languages: [python], licence: MIT}", "no name"),
-        ("{registry: npm, name: 'git+ssh://host/x', languages: [python], licence: MIT}", "no name"),
-        ("{registry: npm, name: ../../here, languages: [python], licence: MIT}", "no name"),
-        ("{registry: pip, name: spam, languages: [python], licence: MIT, version: 1; rm}", "no version"),
-        ("{registry: pip, name: spam, languages: [python], licence: MIT, include: '('}", "no pattern"),
+        ("{registry: pip, name: spam, languages: [python]}", "no license"),
+        ("{registry: cargo, name: spam, languages: [python], license: MIT}", "cargo"),
+        ("{registry: pip, name: --editable, languages: [python], license: MIT}", "no name"),
+        ("{registry: npm, name: 'git+ssh://host/x', languages: [python], license: MIT}", "no name"),
+        ("{registry: npm, name: ../../here, languages: [python], license: MIT}", "no name"),
+        ("{registry: pip, name: spam, languages: [python], license: MIT, version: 1; rm}", "no version"),
+        ("{registry: pip, name: spam, languages: [python], license: MIT, include: '('}", "no pattern"),
         ("{registry: pip, name: spam, languages: [python], licence: MIT, heldout: true}", "held_out"),
         ("spam", "spam"),
     ],
@@ -83,7 +83,7 @@ def test_what_is_no_package_is_refused(tmp_path, entry, message):
 
 def test_our_recipe_holds_permissive_packages_of_every_language_in_both_splits():
     packages = read_packages(RECIPES / "corpus.yaml")
-    assert [one.unit for one in packages if not is_selected(one.licence, ["permissive"])] == []
+    assert [one.unit for one in packages if not is_selected(one.license, ["permissive"])] == []
     languages = Counter(language for one in packages for language in one.languages)
     held_out = Counter(language for one in packages if one.held_out for language in one.languages)
     assert len(languages) >= 9

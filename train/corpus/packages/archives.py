@@ -135,7 +135,7 @@ def _read_archive(archive: Path, package: Package, max_bytes: int, limits: Limit
             elif reason is not None:
                 yield language, reason
             else:
-                yield SourceFile(data, language, f"{package.unit}/{path}", package.licence, package.unit)
+                yield SourceFile(data, language, f"{package.unit}/{path}", package.license, package.unit)
 
 
 def _beginning(data: bytes) -> str:

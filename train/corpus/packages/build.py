@@ -41,7 +41,7 @@ class CorpusConfig:
         recipe: YAML file with the packages.
         output: the corpus folder to write; it must not exist yet.
         cache: folder where downloaded packages are kept.
-        licences: SPDX names of the licences that are taken; permissive stands for a group of them, all for every one.
+        licenses: SPDX names of the licenses that are taken; permissive stands for a group of them, all for every one.
         languages: languages to take; all of the recipe if none.
         decontaminate: folders of evaluation sets; what shares a function with them is left out.
         max_file_bytes: larger files are left out.
@@ -58,7 +58,7 @@ class CorpusConfig:
     recipe: Path
     output: Path
     cache: Path = Path("package-cache")
-    licences: tuple[str, ...] = ("permissive",)
+    licenses: tuple[str, ...] = ("permissive",)
     languages: tuple[str, ...] = ()
     decontaminate: tuple[str, ...] = ()
     max_file_bytes: int = 250_000
@@ -72,8 +72,8 @@ class CorpusConfig:
         object.__setattr__(self, "languages", tuple(dict.fromkeys(map(resolve_language, self.languages))))
         require_share(self, "test_share", "package_share")
         require_range(self, "max_file_bytes", "jobs", "num_proc", at_least=1)
-        if not self.licences:
-            raise ValueError("licences is empty: name some, or say all")
+        if not self.licenses:
+            raise ValueError("licenses is empty: name some, or say all")
 
 
 def main(config: CorpusConfig) -> Path:
@@ -104,7 +104,7 @@ def main(config: CorpusConfig) -> Path:
         say(f"{len(missing_packages)} of {len(packages)} packages did not come: {_listed(reasons)}")
     with new_folder(config.output) as folder:
         work = _work_folder(config, [downloaded.package for downloaded in came])
-        rules = Rules(config.licences, config.max_file_bytes, config.test_share, _references(config, work))
+        rules = Rules(config.licenses, config.max_file_bytes, config.test_share, _references(config, work))
         harvested, failed = harvest(came, work / "packages", rules, config.num_proc or cores())
         if not harvested:
             raise ValueError(f"no source file in {len(came)} packages: {_first(failed)}")
@@ -142,14 +142,14 @@ def _select(config: CorpusConfig) -> tuple[list[Package], list[str]]:
     for package in read_packages(config.recipe):
         languages = [resolve_language(language) for language in package.languages]
         wanted = tuple(language for language in languages if not config.languages or language in config.languages)
-        if not is_selected(package.licence, config.licences):
+        if not is_selected(package.license, config.licenses):
             other.append(package.unit)
         elif wanted:
             packages.append(dataclasses.replace(package, languages=wanted))
     if not packages:
         raise ValueError(
-            f"no package of {config.recipe} is selected ({len(other)} have other licences than "
-            f"{', '.join(config.licences)}): choose other licences or languages"
+            f"no package of {config.recipe} is selected ({len(other)} have other licenses than "
+            f"{', '.join(config.licenses)}): choose other licenses or languages"
         )
     return packages, other
 
@@ -163,7 +163,7 @@ def _work_folder(config: CorpusConfig, packages: Sequence[Package]) -> Path:
 
 def _settings(config: CorpusConfig) -> dict[str, Any]:
     """What the corpus depends on besides the packages, without the names of folders."""
-    names = ("licences", "languages", "max_file_bytes", "test_share", "package_share", "package_megabytes")
+    names = ("licenses", "languages", "max_file_bytes", "test_share", "package_share", "package_megabytes")
     settings: dict[str, Any] = {name: getattr(config, name) for name in names}
     settings["decontaminate"] = [Path(folder).name for folder in config.decontaminate]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from ...common.config import ConfigError, make_config, read_recipe
+from ...common.config import ConfigError, american, make_config, read_recipe
 
 Registry = Literal["pip", "npm", "apt", "deb"]
 
@@ -37,7 +37,7 @@ class Package:
             whose packages are their source).
         name: its name there.
         languages: the languages whose files are taken, by name in the language table.
-        licence: its licence as an SPDX expression, of the files that are taken.
+        license: its license as an SPDX expression, of the files that are taken.
         version: the version; the newest that the client finds if none. npm takes the beginning of one, too (5 or 5.6).
         include: pattern that is searched in the path of a file in the package; all files if none.
         exclude: pattern of paths that are not taken; none if none.
@@ -48,7 +48,7 @@ class Package:
     registry: Registry
     name: str
     languages: tuple[str, ...]
-    licence: str
+    license: str
     version: str | None = None
     include: str | None = None
     exclude: str | None = None
@@ -95,7 +95,8 @@ def read_packages(path: Path) -> list[Package]:
 def _package(entry: Any, where: str) -> Package:
     if not isinstance(entry, Mapping):
         raise ConfigError(f"{where} is {entry!r}: write {{registry: pip, name: django, …}}")
-    required = ("registry", "name", "languages", "licence")
+    entry = {american(str(key)): value for key, value in entry.items()}
+    required = ("registry", "name", "languages", "license")
     if missing := [name for name in required if name not in entry]:
         raise ConfigError(f"{where} ({entry.get('name', 'without a name')}) has no {', '.join(missing)}")
     return make_config(Package, entry, where)
