@@ -98,7 +98,7 @@ def test_the_metadata_can_be_read_by_the_hub(write, tmp_path):
     assert card.data.base_model == "user/base"
     assert {"python", "ruby", "custom_code", "transformers"} <= set(card.data.tags)
     assert "| Fine-tuned from | user/base |" in card.text
-    assert "`mit`" in section(card, "Licence")
+    assert "`mit`" in section(card, "License")
 
 
 def test_measured_metrics_are_the_model_index_and_the_table(write, tmp_path):
@@ -204,7 +204,7 @@ def test_the_training_data_are_counted_without_what_was_held_out(write, tmp_path
     text = section(card, "Training data")
     assert text.strip().startswith("Two hand-made packages.")
     assert "| java | 2 | 1 |\n| python | 4 | 7 |" in text
-    assert "Licences: MIT (3 files), Apache-2.0 (2 files), not recorded (1 files)." in text
+    assert "Licenses: MIT (3 files), Apache-2.0 (2 files), not recorded (1 files)." in text
     assert "| Programming languages | java, python |" in card.text
     assert {"java", "python"} <= set(card.data.tags)
     only = write(corpus=folder, languages=("python",))
