@@ -2,8 +2,9 @@
 
 Contract: every step is another command's `main(config)`, with the settings of `recipes/quickstart.yaml` and what the
 user changes in them; its result lies in its own folder below `--output`. After both stages from scratch, which are the
-method, Stage II tunes the released model on the same code, and the better one of the two is exported. Started again,
-the quickstart resumes after the last finished step. A config that exists has valid settings for every step.
+method, the released model is fine-tuned on the same pairs with the loss of Stage II, and the better one of the two is
+exported. Started again, the quickstart resumes after the last finished step. A config that exists has valid settings
+for every step.
 
 Invariant: no step sees held-out modules but the evaluation; the figures at the end are those that the evaluation wrote.
 """
@@ -29,7 +30,7 @@ from .evaluation.results import value_of
 from .release.config import ExportConfig
 from .retrieval.task import ALL
 from .search.released import RELEASED, released_model
-from .stages.configs import ContrastConfig, PretrainConfig, TokenizerConfig
+from .stages.configs import ContrastConfig, FinetuneConfig, PretrainConfig, TokenizerConfig
 
 RECIPE = Path(__file__).parent / "recipes" / "quickstart.yaml"
 
@@ -50,7 +51,7 @@ class QuickstartConfig:
         tokenizer: changed settings of this step, key=value.
         pretrain: changed settings of Stage I, key=value, for example steps=200.
         contrast: changed settings of Stage II, key=value.
-        tune: changed settings of Stage II of the released model, key=value.
+        tune: changed settings of the fine-tuning of the released model, key=value.
         evaluate: changed settings of this step, key=value.
         export: changed settings of this step, key=value.
     """
@@ -89,9 +90,9 @@ TITLES = {
     "stage1": "after Stage I",
     "stage2": "after Stage II",
     "released": f"{RELEASED}, as it is",
-    "tuned": f"{RELEASED}, tuned by Stage II",
+    "tuned": f"{RELEASED}, fine-tuned",
     "bm25": "BM25",
-    "fusion": "BM25 and the tuned one, fused",
+    "fusion": "BM25 and the fine-tuned one, fused",
 }
 """What is measured, in the order of the table, and what the table calls it."""
 
@@ -137,7 +138,7 @@ class _Plan(NamedTuple):
     untrained: PretrainConfig
     pretrain: PretrainConfig
     contrast: ContrastConfig
-    tune: ContrastConfig
+    tune: FinetuneConfig
     evaluate: dict[str, EvaluateConfig]
     figures: dict[str, Path]
     export: dict[str, ExportConfig]
@@ -162,11 +163,19 @@ def _plan(config: QuickstartConfig) -> _Plan:
 
     source = {"source": config.source, "dataset": config.dataset, "languages": config.languages, "seed": config.seed}
     base = {"corpus": corpus, "seed": config.seed}
-    released = Path(released_model())
+    released = released_model()
     subjects = models | {"released": released, "bm25": "bm25", "fusion": f"bm25+{models['tuned']}"}
     figures = {name: out / "evaluation" / name / RESULTS for name in TITLES}
     stage_one = settings(PretrainConfig, "pretrain", tokenizer=vocabulary, output=models["stage1"], **base)
-    tune = settings(ContrastConfig, "tune", model=released, output=models["tuned"], **base)
+    tune = settings(
+        FinetuneConfig,
+        "tune",
+        model=released,
+        data=str(corpus),
+        task="retrieval",
+        output=models["tuned"],
+        seed=config.seed,
+    )
     measurements = {
         name: settings(
             EvaluateConfig, "evaluate", models=(str(subjects[name]),), tasks=(str(corpus),), output=file.parent
@@ -174,7 +183,7 @@ def _plan(config: QuickstartConfig) -> _Plan:
         for name, file in figures.items()
     }
     for name in ("released", "tuned", "fusion"):  # Every model is shown as much as it was trained with.
-        measurements[name] = dataclasses.replace(measurements[name], max_length=tune.code_max_length)
+        measurements[name] = dataclasses.replace(measurements[name], max_length=None)
     exports = {
         name: settings(
             ExportConfig,
@@ -185,10 +194,12 @@ def _plan(config: QuickstartConfig) -> _Plan:
             corpus=corpus,
             metrics=(figures[name],),
             baselines=tuple(file for other, file in figures.items() if other != name),
-            **({"stage_one": models["stage1"]} if name == "stage2" else {"data": _BEGAN}),
+            **({"stage_one": models["stage1"]} if name == "stage2" else {}),
         )
         for name in CANDIDATES
     }
+    if exports["tuned"].data is None:
+        exports["tuned"] = dataclasses.replace(exports["tuned"], data=_BEGAN)
     return _Plan(
         settings(ExtractConfig, "extract", output=corpus, **source),
         settings(TokenizerConfig, "tokenizer", corpus=corpus, output=vocabulary),
@@ -227,7 +238,7 @@ def _run(config: QuickstartConfig, plan: _Plan) -> Path:
     from .corpus import extract
     from .evaluation import evaluate
     from .release import export
-    from .stages import contrast, pretrain, tokenizer
+    from .stages import contrast, finetune, pretrain, tokenizer
 
     steps = Steps(config.output, STEPS)
     steps.run("extract", plan.extract, extract.main)
@@ -235,7 +246,7 @@ def _run(config: QuickstartConfig, plan: _Plan) -> Path:
     steps.run("untrained", plan.untrained, pretrain.main)
     steps.run("pretrain", plan.pretrain, pretrain.main)
     steps.run("contrast", plan.contrast, contrast.main)
-    steps.run("tune", plan.tune, contrast.main)
+    steps.run("tune", plan.tune, finetune.main)
     for name, measurement in plan.evaluate.items():
         steps.run(f"evaluate-{name}", measurement, evaluate.main)
     best = _best(_results(plan), plan.extract.output.name)

@@ -105,7 +105,7 @@ def pack(
         streams = list(pool.map(_compressed, blocks))
     of_units = opened.held_out_units
     train = [row for row in rows if row["unit"] not in of_units]
-    facts = {
+    facts: dict[str, Any] = {
         "rows": len(rows),
         "held_out": len(rows) - len(train),
         "left_out": left_out,

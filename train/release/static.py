@@ -124,7 +124,7 @@ def _embedding_problems(folder: Path) -> list[str]:
         with torch.inference_mode():
             expected = normalize(model(**batch).pooler_output, dim=-1)
     except LOADING_ERRORS as error:
-        return [f"{folder} can not be opened: {error}"]
+        return [f"{folder} cannot be opened: {error}"]
     difference = (opened.encode(texts, convert_to_tensor=True) - expected).abs().max().item()
     if not difference <= TOLERANCE:
         return [

@@ -105,7 +105,7 @@ def main(config: DistillConfig) -> Path:
         The SentenceTransformer folder, `config.output`.
 
     Raises:
-        ValueError: the teacher can not be opened or its tokenizer not widened, the corpus fills no batch, or the
+        ValueError: the teacher cannot be opened or its tokenizer not widened, the corpus fills no batch, or the
             training diverges.
     """
     settings = deciding(config)

@@ -104,8 +104,7 @@ class Run:
                 status = process.wait(max(0.1, self.left()))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGTERM)  # A training saves a checkpoint and leaves.
-                status = _wait(process, GRACE)
-                raise Failed(f"its time was up (status {status})") from None
+                raise Failed(f"its time was up (status {_wait(process, GRACE)})") from None
             finally:
                 _end(process)
         if status:
