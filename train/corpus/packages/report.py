@@ -194,7 +194,7 @@ def _pairs(folder: Path, languages: Mapping[str, Any]) -> Iterator[str]:
 
 def _rows(folder: Path, kind: str, language: str, columns: Sequence[str]) -> pa.Table:
     data = pyarrow.dataset.dataset(folder / kind, format="parquet")
-    return data.totable(columns=list(columns), filter=pyarrow.dataset.field("language") == language)
+    return data.to_table(columns=list(columns), filter=pyarrow.dataset.field("language") == language)
 
 
 def _identifier_share(folder: Path, language: str) -> float:
@@ -203,7 +203,7 @@ def _identifier_share(folder: Path, language: str) -> float:
     chosen = pa.array(sorted(paths, key=draw)[:_SAMPLED_FILES], pa.string())
     data = pyarrow.dataset.dataset(folder / "files", format="parquet")
     field = pyarrow.dataset.field
-    texts = data.totable(columns=["text"], filter=(field("language") == language) & field("path").isin(chosen))["text"]
+    texts = data.to_table(columns=["text"], filter=(field("language") == language) & field("path").isin(chosen))["text"]
     found = words = 0
     for text in texts.to_pylist():
         try:
