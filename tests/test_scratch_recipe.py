@@ -12,7 +12,7 @@ import pytest
 from open_codesage.train.corpus import extract, travel
 
 RECIPE = Path(__file__).parents[1] / "train" / "recipes" / "scratch"
-MODULES = ("asyncio", "email", "http", "logging", "urllib", "json", "unittest")
+MODULES = ("asyncio", "email", "http", "logging")
 SETTINGS = {
     "tokenizer": "vocab_size: 600\nmax_length: 64\n",
     "stage1": """
