@@ -36,15 +36,7 @@ def main(config: SearchConfig) -> bool:
     filters = Filters(config.language, config.glob, config.kind)
     queries = list(_queries(config.queries)) if config.queries is not None else []
     begin = time.perf_counter()
-    with Index.open(
-        config.path or _HERE,
-        config.model,
-        folder=config.index,
-        dimension=config.dimension,
-        docs=config.docs,
-        rebuild=config.rebuild,
-        workers=config.num_proc,
-    ) as index:
+    with _opened(config) as index:
         opened = time.perf_counter()
         update = index.update(show_progress=True)
         _tell(update, config.skipped, config.json)
@@ -69,26 +61,29 @@ def index_main(config: IndexConfig) -> None:
     Raises:
         ValueError: a tree or the model cannot be opened, or the index cannot be written.
     """
-    trees = config.path or _HERE
     if config.clear:
-        for folder in clear_indexes(trees, config.index):
+        for folder in clear_indexes(config.path or _HERE, config.index):
             say(f"deleted {folder}")
         return
-    with Index.open(
-        trees,
-        config.model,
-        folder=config.index,
-        dimension=config.dimension,
-        docs=config.docs,
-        rebuild=config.rebuild,
-        workers=config.num_proc,
-    ) as index:
+    with _opened(config) as index:
         update = index.status() if config.status else index.update(show_progress=True)
         for place, size in index.sizes().items():
             say(f"{place}: {size / 1e6:,.1f} MB")
         say(f"{update.units:,} units in {update.files:,} files{_skipped(update)}")
         if config.skipped:
             _list_skipped(update)
+
+
+def _opened(config: SearchConfig | IndexConfig) -> Index:
+    return Index.open(
+        config.path or _HERE,
+        config.model,
+        folder=config.index,
+        dimension=config.dimension,
+        docs=config.docs,
+        rebuild=config.rebuild,
+        workers=config.num_proc,
+    )
 
 
 def _ask(index: Index, config: SearchConfig, filters: Filters) -> list[Hit]:

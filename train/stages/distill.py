@@ -10,7 +10,6 @@ form of a pair once; what an interrupted run has prepared is kept. The unknown t
 that leave it out get the same direction.
 """
 
-import dataclasses
 import json
 import math
 import time
@@ -202,7 +201,7 @@ def _prepared(
     encoder.lengths = {"query": min(config.text_max_length, longest), "document": min(config.code_max_length, longest)}
     for variant in range(config.variants):
         collator = PairCollator(
-            lambda texts: {},
+            dict,  # Nothing is tokenized here; unlike a lambda it can be sent to other processes.
             config.text_max_length,
             config.code_max_length,
             config.hard_positive_share,
@@ -233,7 +232,7 @@ class _Forms:
     """Gives a row the form of its text and its code; can be sent to other processes."""
 
     def __init__(self, collator: PairCollator) -> None:
-        self.collator = dataclasses.replace(collator, preprocess=dict)
+        self.collator = collator
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
         return {"text": self.collator.text(row), "code": self.collator.code(row)}

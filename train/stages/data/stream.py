@@ -2,7 +2,7 @@
 
 Contract: item i of an `EpochStream` is a row of epoch i // n (n rows), at place i % n of that epoch's own order. Read
 with a sequential sampler, the whole run is a pure function of the index, so a Trainer that skips the first items on
-resume resumes exactly where it was, with any number of loader processes.
+resume is exactly where it was, with any number of loader processes.
 
 Invariant: every epoch has every row once, but for the last, which may be cut short.
 """
